@@ -1,0 +1,414 @@
+"""The frame round every fit: validation, seeds, restarts, and inference from what was fitted.
+
+An algorithm subclasses :class:`BaseDeepClusterer` and writes three methods: ``_build_module``,
+which returns a :class:`ClusteringModule`; ``_train``, which trains it in phases; and ``_objective``,
+which says how well that went without labels. It decides nothing else here.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    ClusterMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_array
+from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor, nn
+
+from .._sklearn_compat import Interval, StrOptions
+from ..training import (
+    PhasedNet,
+    Rows,
+    fast_matmul,
+    isolated_randomness,
+    map_rows,
+    resolve_device,
+    seeded_construction,
+    spawn_seeds,
+)
+
+FLOAT_OR_BYTE = [np.float32, np.uint8]
+
+
+class ClusteringModule(nn.Module, ABC):
+    """What a fitted estimator asks of its network; x are samples in the user's units."""
+
+    @abstractmethod
+    def embed(self, x: Tensor) -> Tensor:
+        """Latent embedding (n, latent_dim)."""
+
+    @abstractmethod
+    def assign(self, x: Tensor) -> Tensor:
+        """Soft assignment (n, n_clusters), rows summing to 1."""
+
+    @abstractmethod
+    def score(self, x: Tensor) -> Tensor:
+        """How well each sample fits the model (n,), higher is better."""
+
+    @abstractmethod
+    def cluster_centers(self) -> Tensor:
+        """Centres in the embedding (n_clusters, latent_dim)."""
+
+    @abstractmethod
+    def reorder(self, order: Tensor) -> None:
+        """Renumber the clusters: the new cluster j is the old ``order[j]``."""
+
+
+@dataclass
+class Run:
+    """One restart: what lives as long as a training does."""
+
+    rows: Rows
+    seed: int
+    device: torch.device
+    module: ClusteringModule = None
+    net: PhasedNet = None
+    n_iter: int = 0
+    converged: bool = False
+    stop_reason: str = "max_epochs"
+    score: float = -np.inf
+    generator: torch.Generator = field(init=False)
+    rng: np.random.RandomState = field(init=False)
+
+    def __post_init__(self):
+        self.generator = torch.Generator().manual_seed(self.seed)
+        self.rng = np.random.RandomState(self.seed % 2**32)
+
+    def map(self, function) -> Tensor:
+        """``function`` of every sample, in evaluation mode."""
+        return map_rows(function, self.module, self.rows)
+
+
+class BaseDeepClusterer(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
+):
+    """Base of the estimators in ``skdeepclust.cluster``."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
+        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "input_shape": ["array-like", None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "augment": [StrOptions({"affine", "image"}), callable, None],
+        "tol": [Interval(Real, 0, 1, closed="left")],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+        "callbacks": [list, None],
+        "device": [str, torch.device],
+    }
+
+    # ------------------------------------------------------------------ what an algorithm writes
+
+    @abstractmethod
+    def _build_module(self, run: Run) -> ClusteringModule:
+        """Build the network, on the CPU, from ``run.rows``."""
+
+    @abstractmethod
+    def _train(self, run: Run) -> None:
+        """Train ``run.module`` by phases of ``run.net``; set how it ended on ``run``."""
+
+    @abstractmethod
+    def _objective(self, run: Run) -> float:
+        """How good the run is, without labels; higher is better."""
+
+    # ------------------------------------------------------------------ fit
+
+    def fit(self, X, y=None):
+        """Learn the embedding and the clusters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, C, H, W)
+            Numbers without NaN or infinity. Images of dtype uint8 are scaled to [0, 1].
+        y : ignored
+            Present for API consistency.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator. A fit that raises leaves it as it was.
+        """
+        before = dict(vars(self))
+        try:
+            return self._fit(X)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    def _fit(self, X):
+        self._validate_params()
+        device = resolve_device(self.device)
+        rows = self._validate_training_data(X, device)
+        best, scores = None, []
+        for seed in spawn_seeds(self.random_state, self.n_init):
+            run = self._run(rows, seed)
+            scores.append(run.score)
+            if best is None or run.score > best.score:
+                best = run
+        self._adopt(best)
+        self.restart_scores_ = np.array(scores)
+        return self
+
+    def _run(self, rows: Rows, seed: int) -> Run:
+        """One whole training from its own seed, and its unsupervised score."""
+        run = Run(rows, seed, rows.device)
+        with isolated_randomness(seed, rows.device), fast_matmul(rows.device):
+            with seeded_construction(seed):
+                run.module = self._build_module(run).to(rows.device)
+            run.net = PhasedNet(
+                run.module,
+                batch_size=self.batch_size,
+                generator=run.generator,
+                device=rows.device,
+                callbacks=self.callbacks,
+                verbose=self.verbose,
+            )
+            self._train(run)
+            run.score = float(self._objective(run))
+        return run
+
+    def _adopt(self, run: Run) -> None:
+        """Make a run's outcome the estimator's."""
+        self.module_ = run.module.eval()
+        self.history_ = run.net.history
+        for epoch in self.history_:
+            del epoch["batches"]  # empty: losses are recorded per epoch
+        self.n_iter_, self.converged_ = run.n_iter, run.converged
+        self.stop_reason_ = run.stop_reason
+        labels = run.map(self.module_.assign).argmax(1)
+        sizes = torch.bincount(labels, minlength=self.n_clusters)
+        if (sizes == 0).any():  # fewer distinct samples than clusters: the empty ones come last
+            order = torch.argsort((sizes == 0).int(), stable=True)
+            self.module_.reorder(order)
+            labels, sizes = torch.argsort(order)[labels], sizes[order]
+        self.labels_ = labels.cpu().numpy()
+        self.cluster_sizes_ = sizes.cpu().numpy()
+        self.cluster_centers_ = self.module_.cluster_centers().detach().cpu().numpy()
+
+    # ------------------------------------------------------------------ data
+
+    def _validate_training_data(self, X, device: torch.device) -> Rows:
+        array, image_shape = self._as_array(X, reset=True)
+        n, d = array.shape
+        if self.input_shape is not None:
+            asked = tuple(self.input_shape)
+            if len(asked) != 3 or min(asked) < 1:
+                raise ValueError(
+                    f"input_shape={self.input_shape!r}; expected (channels, height, width)"
+                )
+            if image_shape not in (None, asked):
+                raise ValueError(f"input_shape={asked}, but X holds images of shape {image_shape}")
+            if math.prod(asked) != d:
+                raise ValueError(
+                    f"input_shape={asked} needs {math.prod(asked)} features, but X has {d}; give "
+                    "the (channels, height, width) whose product is the number of features"
+                )
+        if n < self.n_clusters:
+            raise ValueError(
+                f"n_samples={n} < n_clusters={self.n_clusters}; lower n_clusters or add samples"
+            )
+        # What the user and what the network sees: they differ where the rows of a table fold into
+        # images.
+        self._sample_shape = image_shape or (d,)
+        self.input_shape_ = image_shape or (asked if self.input_shape is not None else (d,))
+        is_image = len(self.input_shape_) == 3
+        if self.augment is not None and not is_image:
+            raise ValueError(
+                f"augment={self.augment!r} needs images; give input_shape=(channels, height, width)"
+                " or X of shape (n_samples, C, H, W)"
+            )
+        self._image_dtype = array.dtype if is_image else None
+        return self._as_rows(array, device)
+
+    def _validate_new_data(self, X) -> Rows:
+        check_is_fitted(self)
+        array, image_shape = self._as_array(X, reset=False)
+        if image_shape not in (None, self.input_shape_):
+            raise ValueError(
+                f"X holds images of shape {image_shape}; {type(self).__name__} was fitted on "
+                f"{self.input_shape_}"
+            )
+        if self._image_dtype is not None and array.dtype != self._image_dtype:
+            raise ValueError(
+                f"X holds images of {array.dtype}, but {type(self).__name__} was fitted on "
+                f"{self._image_dtype} ones, and images of uint8 are scaled to [0, 1] while others "
+                f"are not; convert X as the training data was"
+            )
+        self.module_.to(device := resolve_device(self.device))
+        return self._as_rows(array, device)
+
+    def _as_array(self, X, *, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
+        """X as a 2-D float32 or uint8 array, and the shape of its images if it holds some."""
+        if isinstance(X, (list, tuple)):
+            X = np.asarray(X)
+        image_shape = None
+        ndim = getattr(X, "ndim", 2)
+        if ndim == 4:
+            X = np.asarray(X)
+            image_shape = X.shape[1:]
+            X = X.reshape(len(X), math.prod(image_shape))
+        elif ndim == 3:
+            raise ValueError(
+                f"Found array with dim 3 and shape {tuple(X.shape)}; expected (n_samples, "
+                "n_features) or (n_samples, C, H, W): for grey images give X[:, None]"
+            )
+        return validate_data(self, X, reset=reset, dtype=FLOAT_OR_BYTE, order="C"), image_shape
+
+    def _as_rows(self, array: np.ndarray, device: torch.device) -> Rows:
+        scale = 1 / 255 if self._image_dtype == np.uint8 else 1.0
+        return Rows(array, self.input_shape_, scale, device)
+
+    # ------------------------------------------------------------------ inference
+
+    def _infer(self, function, X) -> np.ndarray:
+        return map_rows(function, self.module_, self._validate_new_data(X)).cpu().numpy()
+
+    def predict(self, X):
+        """Cluster of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, C, H, W)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), int64
+        """
+        check_is_fitted(self)
+        return self._infer(lambda x: self.module_.assign(x).argmax(1), X)
+
+    def predict_proba(self, X):
+        """Soft assignment of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, C, H, W)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_clusters), float32
+            Rows sum to 1.
+        """
+        check_is_fitted(self)
+        return self._infer(self.module_.assign, X)
+
+    def transform(self, X):
+        """Latent embedding of each sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, C, H, W)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, latent_dim), float32
+        """
+        check_is_fitted(self)
+        return self._infer(self.module_.embed, X)
+
+    def score_samples(self, X):
+        """How well each sample fits the model; what it measures is the estimator's.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, C, H, W)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), float32
+            Higher is better.
+        """
+        check_is_fitted(self)
+        return self._infer(self.module_.score, X)
+
+    def score(self, X, y=None):
+        """Mean of :meth:`score_samples`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, C, H, W)
+        y : ignored
+
+        Returns
+        -------
+        float
+        """
+        return float(self.score_samples(X).mean(dtype=np.float64))
+
+    # ------------------------------------------------------------------ scikit-learn's protocol
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.cluster_centers_.shape[1]
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "labels_")
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def __getstate__(self):
+        # Weights travel as CPU arrays: a machine without the device must be able to read them.
+        state = super().__getstate__()
+        if "module_" in state:
+            state["module_"] = copy.deepcopy(state["module_"]).cpu()
+        return state
+
+
+class ReconstructionMixin:
+    """For estimators whose module has ``decode(z)``: from the embedding back to samples."""
+
+    def inverse_transform(self, Z):
+        """Samples that the embeddings Z stand for.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n_samples, latent_dim)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features) or (n_samples, C, H, W), float32
+            In the shape that ``fit`` was given; images of uint8 come back within [0, 1].
+        """
+        check_is_fitted(self)
+        Z = check_array(Z, dtype=np.float32, order="C")
+        if Z.shape[1] != self._n_features_out:
+            raise ValueError(
+                f"Z has {Z.shape[1]} columns; expected latent_dim={self._n_features_out}, as "
+                "transform returns"
+            )
+        self.module_.to(device := resolve_device(self.device))
+        rows = Rows(Z, Z.shape[1:], 1.0, device)
+        decoded = map_rows(self.module_.decode, self.module_, rows)
+        return decoded.cpu().numpy().reshape(-1, *self._sample_shape)
+
+    def reconstruct(self, X):
+        """Each sample as the network gives it back.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features) or (n_samples, C, H, W)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_features) or (n_samples, C, H, W), float32
+            In the shape that ``fit`` was given; images of uint8 come back within [0, 1].
+        """
+        check_is_fitted(self)
+        decoded = self._infer(lambda x: self.module_.decode(self.module_.embed(x)), X)
+        return decoded.reshape(-1, *self._sample_shape)

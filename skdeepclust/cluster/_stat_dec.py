@@ -1,0 +1,326 @@
+"""StatDEC: deep embedded clustering with statistics pooling and frequency-aware targets.
+
+Rezaei, Dorigatti, Ruegamer and Bischl, "Joint Debiased Representation Learning and Imbalanced Data
+Clustering" (arXiv 2109.05232, earlier "Learning Statistical Representation with Joint Deep Embedded
+Clustering").
+"""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+from numbers import Integral, Real
+
+import torch
+from torch import Tensor, nn
+
+from .._sklearn_compat import HasMethods, Interval, StrOptions
+from ..exceptions import DeadClusterWarning
+from ..networks import LatentMap, Standardize, StatisticsPooling, make_autoencoder
+from ..objectives import (
+    assignment_kl,
+    reconstruction_error,
+    student_t_assignment,
+    target_distribution,
+)
+from ..training import adam, make_augmentation
+from ._base import BaseDeepClusterer, ClusteringModule, ReconstructionMixin, Run
+from ._pretraining import (
+    decay,
+    pretrain_end_to_end,
+    pretrain_layer_wise,
+    resolve_epochs,
+    standardize_rows,
+    steps_per_epoch,
+)
+from ._start import start_responsibilities
+
+
+class StatDECModule(ClusteringModule):
+    """Autoencoder, centres in its embedding, and a pooling layer in its decoder."""
+
+    centers: Tensor
+
+    def __init__(
+        self,
+        standardize: Standardize,
+        autoencoder: nn.Module,
+        latent_dim: int,
+        n_clusters: int,
+        alpha: float,
+        pooling: StatisticsPooling | None,
+    ):
+        super().__init__()
+        self.standardize = standardize
+        self.autoencoder = autoencoder
+        self.latent_map = LatentMap(latent_dim)
+        self.centers = nn.Parameter(torch.zeros(n_clusters, latent_dim))
+        self.alpha = alpha
+        self.pooling = pooling
+
+    # ---- in standardised units, for training
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.latent_map(self.autoencoder.encode(x))
+
+    def soft_assign(self, z: Tensor) -> Tensor:
+        return student_t_assignment(z, self.centers, self.alpha)
+
+    def reconstruct(self, z: Tensor, labels: Tensor) -> Tensor:
+        code = self.latent_map.inverse(z)
+        if self.pooling is None:
+            return self.autoencoder.decode(code)
+        hidden = self.pooling(self.autoencoder.decode_hidden(code), labels)
+        return self.autoencoder.decode_output(hidden)
+
+    # ---- in the user's units, for inference
+
+    def embed(self, x: Tensor) -> Tensor:
+        return self.encode(self.standardize(x))
+
+    def assign(self, x: Tensor) -> Tensor:
+        return self.soft_assign(self.embed(x))
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.standardize.inverse(self.reconstruct(z, self.soft_assign(z).argmax(1)))
+
+    def score(self, x: Tensor) -> Tensor:
+        z = self.embed(x)
+        x_hat = self.reconstruct(z, self.soft_assign(z).argmax(1))
+        return -reconstruction_error(self.standardize(x), x_hat)
+
+    def cluster_centers(self) -> Tensor:
+        return self.centers
+
+    @torch.no_grad()
+    def reorder(self, order: Tensor) -> None:
+        self.centers.copy_(self.centers[order])
+        if self.pooling is not None:
+            self.pooling.reorder(order)
+
+
+class StatDEC(ReconstructionMixin, BaseDeepClusterer):
+    """DOC"""
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
+        **BaseDeepClusterer._parameter_constraints,
+        "network": [str, callable],
+        "hidden_dims": ["array-like"],
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "pretrain": [StrOptions({"end_to_end", "layer_wise"})],
+        "pretrain_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
+        "lr_decay": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"cosine", "constant"}),
+        ],
+        "init": [StrOptions({"kmeans", "gmm"}), HasMethods("fit_predict")],
+        "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
+        "clustering_weight": [Interval(Real, 0, 1, closed="both")],
+        "degrees_of_freedom": [Interval(Real, 0, None, closed="neither")],
+        "target": [StrOptions({"dec", "printed", "assigned", "posterior"})],
+        "focus": [Interval(Real, 0, None, closed="left")],
+        "statistics_pooling": ["boolean"],
+        "whiten": ["boolean"],
+        "update_interval": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        network="mlp",
+        hidden_dims=(500, 500, 1000),
+        latent_dim=10,
+        input_shape=None,
+        pretrain="end_to_end",
+        pretrain_epochs="auto",
+        max_epochs="auto",
+        batch_size=256,
+        lr=1e-3,
+        lr_decay="cosine",
+        init="gmm",
+        n_init=1,
+        warmup_epochs=3,
+        clustering_weight=0.5,
+        degrees_of_freedom=1.0,
+        target="dec",
+        focus=2.0,
+        statistics_pooling=True,
+        whiten=True,
+        update_interval=None,
+        augment=None,
+        tol=1e-3,
+        random_state=None,
+        verbose=0,
+        callbacks=None,
+        device="auto",
+    ):
+        self.n_clusters = n_clusters
+        self.network = network
+        self.hidden_dims = hidden_dims
+        self.latent_dim = latent_dim
+        self.input_shape = input_shape
+        self.pretrain = pretrain
+        self.pretrain_epochs = pretrain_epochs
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.lr_decay = lr_decay
+        self.init = init
+        self.n_init = n_init
+        self.warmup_epochs = warmup_epochs
+        self.clustering_weight = clustering_weight
+        self.degrees_of_freedom = degrees_of_freedom
+        self.target = target
+        self.focus = focus
+        self.statistics_pooling = statistics_pooling
+        self.whiten = whiten
+        self.update_interval = update_interval
+        self.augment = augment
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+        self.device = device
+
+    # ------------------------------------------------------------------ the method
+
+    def _build_module(self, run: Run) -> StatDECModule:
+        autoencoder = make_autoencoder(
+            self.network, self.input_shape_, self.latent_dim, self.hidden_dims
+        )
+        pooling = None
+        if self.statistics_pooling:
+            width = getattr(autoencoder, "hidden_features", None)
+            if width is None:
+                raise ValueError(
+                    "statistics_pooling=True needs a network with decode_hidden, decode_output and "
+                    f"hidden_features; that of network={self.network!r} has no hidden_features: "
+                    "add them, or set statistics_pooling=False"
+                )
+            pooling = StatisticsPooling(width, self.n_clusters)
+        return StatDECModule(
+            standardize_rows(run.rows),
+            autoencoder,
+            self.latent_dim,
+            self.n_clusters,
+            self.degrees_of_freedom,
+            pooling,
+        )
+
+    def _train(self, run: Run) -> None:
+        self._pretrain(run)
+        responsibilities = self._start(run)
+        self._self_train(run, responsibilities)
+
+    def _pretrain(self, run: Run) -> None:
+        epochs = resolve_epochs(self.pretrain_epochs, run, steps=2000, at_least=15)
+        train = {"end_to_end": pretrain_end_to_end, "layer_wise": pretrain_layer_wise}
+        train[self.pretrain](run, epochs, self.lr, self.lr_decay)
+
+    @torch.no_grad()
+    def _start(self, run: Run) -> Tensor:
+        """Cluster the embeddings, scale them to the clusters, and put the centres there."""
+        module = run.module
+        z = run.map(module.embed)
+        r = torch.from_numpy(
+            start_responsibilities(self.init, z.cpu().numpy(), self.n_clusters, run.rng)
+        ).to(run.device)  # (n, K)
+        if self.whiten:
+            module.latent_map.whiten_within(z, r.argmax(1))
+            z = module.latent_map(z)
+        module.centers.copy_(r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1))
+        return r
+
+    def _self_train(self, run: Run, responsibilities: Tensor) -> None:
+        module, net = run.module, run.net
+        warp = make_augmentation(self.augment, run.generator)
+        epochs = resolve_epochs(self.max_epochs, run, steps=600, at_least=10)
+        interval = self.update_interval or steps_per_epoch(run)
+        warmup = self.warmup_epochs * steps_per_epoch(run)
+        optimizer = adam(module.parameters(), self.lr)
+        p, labels = responsibilities, responsibilities.argmax(1)
+        steps = itertools.count()
+
+        def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
+            nonlocal p, labels
+            now = next(steps)
+            if now >= warmup and (now - warmup) % interval == 0:
+                p, labels, changed = self._update_target(run, labels)
+                if now > warmup and changed < self.tol:
+                    net.stop("converged")
+            clean = module.standardize(x)
+            seen = clean if warp is None else module.standardize(warp(x))
+            z = module.encode(seen)
+            q = module.soft_assign(z)
+            kl = assignment_kl(p[index.to(p.device)], q).mean()
+            # A warped image is to be given back upright: the embedding need not hold the warp.
+            x_hat = module.reconstruct(z, q.argmax(1))
+            reconstruction = reconstruction_error(clean, x_hat).mean()
+            weight = self.clustering_weight
+            loss = weight * kl + (1 - weight) * reconstruction  # eq. 1
+            net.minimize(loss)
+            return {"loss": loss, "kl": kl, "reconstruction": reconstruction}
+
+        schedule = decay(optimizer, self.lr_decay, epochs * steps_per_epoch(run))
+        run.stop_reason = net.run_phase(
+            "cluster",
+            run.rows,
+            step,
+            optimizers={"main": optimizer},
+            schedulers={"main": schedule},
+            epochs=epochs,
+        )
+        run.n_iter = sum(epoch["phase"] == "cluster" for epoch in net.history)
+        run.converged = run.stop_reason == "converged"
+        self._revive(run, run.map(module.embed))
+
+    def _update_target(self, run: Run, labels: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Target and labels of the whole data, and the share of labels that changed."""
+        q = self._revive(run, run.map(run.module.embed))
+        new = q.argmax(1)
+        changed = (new != labels).float().mean().item()
+        run.net.history.record("label_change", changed)
+        run.net.history.record("cluster_sizes", torch.bincount(new, minlength=q.shape[1]).tolist())
+        return target_distribution(q, self.target, self.focus), new, changed
+
+    @torch.no_grad()
+    def _revive(self, run: Run, z: Tensor) -> Tensor:
+        """Put the centre of every empty cluster on the sample that is worst served; return q."""
+        module = run.module
+        q = module.soft_assign(z)
+        for _ in range(self.n_clusters):
+            sizes = torch.bincount(q.argmax(1), minlength=self.n_clusters)
+            empty = (sizes == 0).nonzero().flatten()
+            if not len(empty):
+                break
+            distance = torch.cdist(z, module.centers).amin(1)
+            worst = distance.argmax()
+            if distance[worst] == 0:  # no distinct sample is left
+                warnings.warn(
+                    f"{len(empty)} of n_clusters={self.n_clusters} clusters stay empty: the data "
+                    "has no more distinct samples; lower n_clusters",
+                    DeadClusterWarning,
+                    stacklevel=2,
+                )
+                break
+            warnings.warn(
+                f"cluster {int(empty[0])} had lost all its samples and was started anew; if this "
+                "goes on, lower n_clusters or lr",
+                DeadClusterWarning,
+                stacklevel=2,
+            )
+            module.centers[empty[0]] = z[worst]
+            q = module.soft_assign(z)
+        return q
+
+    def _objective(self, run: Run) -> float:
+        """The negative joint loss over the whole data (eq. 1), its target that of its own q."""
+        module = run.module
+        z = run.map(module.embed)
+        with torch.no_grad():
+            q = module.soft_assign(z)
+            kl = assignment_kl(target_distribution(q, self.target, self.focus), q).mean()
+        reconstruction = -run.map(module.score).mean()
+        weight = self.clustering_weight
+        return -(weight * kl + (1 - weight) * reconstruction).item()

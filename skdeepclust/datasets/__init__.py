@@ -1,0 +1,8 @@
+"""Data to cluster: seeded makers, and fetchers of public sets."""
+
+from __future__ import annotations
+
+from ._fetch import fetch_mnist
+from ._imbalance import make_imbalanced
+
+__all__ = ["fetch_mnist", "make_imbalanced"]

@@ -1,0 +1,127 @@
+"""Autoencoders by name, and what a user's own must offer.
+
+An autoencoder here is an ``nn.Module`` with two methods: ``encode(x)`` from samples of shape
+``(n, *input_shape)`` to ``(n, latent_dim)`` without a final nonlinearity, and ``decode(z)`` back.
+One that also has ``decode_hidden(z)``, ``decode_output(h)`` and the width ``hidden_features`` of h,
+with ``decode(z) == decode_output(decode_hidden(z))``, can take a statistics pooling layer between.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ._layers import dense
+
+NetworkFactory = Callable[[tuple[int, ...], int], nn.Module]
+
+
+class MLPAutoencoder(nn.Module):
+    """Dense encoder and mirrored decoder, d-500-500-1000-latent by default.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Shape of one sample; it is flattened.
+    latent_dim : int
+    hidden_dims : sequence of int, default=(500, 500, 1000)
+        Widths of the encoder's hidden layers; the decoder has them in reverse.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        latent_dim: int,
+        hidden_dims: Sequence[int] = (500, 500, 1000),
+    ):
+        super().__init__()
+        self.input_shape = tuple(input_shape)
+        n_features = math.prod(self.input_shape)
+        widths = [n_features, *hidden_dims, latent_dim]
+        self.encoder = dense(tuple(widths))
+        # The statistics are taken at the decoder's second hidden layer, the last one if it has one.
+        up = widths[::-1]
+        second = min(2, len(hidden_dims))
+        self.hidden_features = up[second]
+        self.decoder_body = dense(tuple(up[: second + 1]))
+        self.decoder_head = nn.Sequential(nn.ReLU(), *dense(tuple(up[second:])))
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.encoder(x.flatten(1))  # (n, *input_shape) -> (n, latent_dim)
+
+    def decode_hidden(self, z: Tensor) -> Tensor:
+        return self.decoder_body(z)  # (n, latent_dim) -> (n, hidden_features), before the ReLU
+
+    def decode_output(self, hidden: Tensor) -> Tensor:
+        return self.decoder_head(hidden).view(-1, *self.input_shape)
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.decode_output(self.decode_hidden(z))
+
+    def layer_pairs(self) -> list[tuple[nn.Linear, nn.Linear]]:
+        """Each encoder layer with its decoder twin, from the outside in."""
+        down = [layer for layer in self.encoder if isinstance(layer, nn.Linear)]
+        up = [*self.decoder_body, *self.decoder_head]
+        return list(
+            zip(down, [layer for layer in up if isinstance(layer, nn.Linear)][::-1], strict=True)
+        )
+
+
+AUTOENCODERS = {"mlp": MLPAutoencoder}
+
+
+def make_autoencoder(
+    network: str | NetworkFactory,
+    input_shape: tuple[int, ...],
+    latent_dim: int,
+    hidden_dims: Sequence[int],
+) -> nn.Module:
+    """Build the autoencoder that ``network`` names, and check what a user's factory returned.
+
+    Raises
+    ------
+    ValueError
+        When the name is unknown, or the factory's module lacks a method or gives another shape.
+    """
+    if not callable(network):
+        if network not in AUTOENCODERS:
+            raise ValueError(
+                f"network={network!r} is unknown; expected one of {sorted(AUTOENCODERS)} or a "
+                "factory (input_shape, latent_dim) -> nn.Module"
+            )
+        return AUTOENCODERS[network](input_shape, latent_dim, hidden_dims)
+    module = network(input_shape, latent_dim)
+    if not isinstance(module, nn.Module):
+        raise ValueError(
+            f"network={network!r} returned a {type(module).__name__}; expected an nn.Module"
+        )
+    missing = [name for name in ("encode", "decode") if not callable(getattr(module, name, None))]
+    if missing:
+        raise ValueError(
+            f"the module returned by network={network!r} has no method {' and no '.join(missing)}; "
+            "expected encode(x) -> (n, latent_dim) and decode(z) -> (n, *input_shape)"
+        )
+    _check_shapes(module, input_shape, latent_dim)
+    return module
+
+
+@torch.no_grad()
+def _check_shapes(module: nn.Module, input_shape: tuple[int, ...], latent_dim: int) -> None:
+    was_training = module.training
+    module.eval()
+    x = torch.zeros(2, *input_shape)
+    z = module.encode(x)
+    if z.shape != (2, latent_dim):
+        raise ValueError(
+            f"encode gave shape {tuple(z.shape)} for two samples of shape {input_shape}; "
+            f"expected (2, latent_dim={latent_dim})"
+        )
+    x_hat = module.decode(z)
+    if x_hat.shape != x.shape:
+        raise ValueError(
+            f"decode gave shape {tuple(x_hat.shape)} for two samples; expected {tuple(x.shape)}"
+        )
+    module.train(was_training)

@@ -1,0 +1,18 @@
+"""How far a reconstruction is from its sample."""
+
+from torch import Tensor
+
+
+def reconstruction_error(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Mean squared difference of each sample over its features.
+
+    Parameters
+    ----------
+    x, x_hat : Tensor of shape (n, ...)
+        Samples and reconstructions.
+
+    Returns
+    -------
+    Tensor of shape (n,)
+    """
+    return (x - x_hat).square().flatten(1).mean(1)

@@ -1,0 +1,23 @@
+"""The engine: seeds, devices, batches, phases. It knows no algorithm."""
+
+from ._augment import affine_warp, color_jitter, make_augmentation
+from ._batches import Batches, Rows, map_rows
+from ._device import fast_matmul, resolve_device
+from ._net import PhasedNet, adam
+from ._seed import isolated_randomness, seeded_construction, spawn_seeds
+
+__all__ = [
+    "Batches",
+    "PhasedNet",
+    "Rows",
+    "adam",
+    "affine_warp",
+    "color_jitter",
+    "fast_matmul",
+    "isolated_randomness",
+    "make_augmentation",
+    "map_rows",
+    "resolve_device",
+    "seeded_construction",
+    "spawn_seeds",
+]

@@ -1,0 +1,105 @@
+"""The data as the engine sees it: rows of an array, cut into float32 batches on a device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+# Rows of one inference batch: large enough for full speed, small enough for bounded memory.
+INFERENCE_BATCH = 1024
+# Below this many rows a matrix product takes other code paths and rounds differently, so that a
+# sample's result would depend on its company; smaller batches are filled up to it.
+SMALLEST_BATCH = 32
+# The share of a GPU's free memory that the data may take to be kept there for the whole fit.
+RESIDENT_SHARE = 0.5
+
+
+class Rows(Dataset):
+    """Samples of a 2-D array, read by index.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features), float32 or uint8
+        Kept as it is, a memory map stays on disk.
+    sample_shape : tuple of int
+        Shape of one sample as the network sees it; its product is n_features.
+    scale : float
+        What batches are multiplied by: 1/255 for images of uint8, else 1.
+    device : torch.device
+        Where batches go. On CUDA the data itself is kept there if it fits.
+    """
+
+    def __init__(
+        self, X: np.ndarray, sample_shape: tuple[int, ...], scale: float, device: torch.device
+    ):
+        self.X, self.sample_shape, self.scale, self.device = X, sample_shape, scale, device
+        self._resident = None
+        if device.type == "cuda" and X.nbytes < RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
+            self._resident = torch.tensor(X, device=device)
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def __getitem__(self, index: Tensor | slice) -> Tensor:
+        """Rows as a float32 tensor of shape (b, *sample_shape) on the device."""
+        if self._resident is not None:
+            index = index.to(self.device) if isinstance(index, Tensor) else index
+            batch = self._resident[index]
+        else:
+            rows = self.X[index.numpy() if isinstance(index, Tensor) else index]
+            # torch wants memory it may write to, and a slice may be a view of a read-only array.
+            rows = rows if rows.flags.writeable else rows.copy()
+            batch = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+        batch = batch.to(torch.float32)
+        if self.scale != 1:
+            batch = batch * self.scale
+        return batch.reshape(-1, *self.sample_shape)
+
+
+class Batches:
+    """Shuffled batches of nearly equal size, ``(index, x)``, anew at each iteration.
+
+    Equal sizes instead of a short last batch: statistics over a batch of one sample are none.
+    """
+
+    def __init__(self, rows: Rows, batch_size: int, generator: torch.Generator):
+        self.rows, self.batch_size, self.generator = rows, batch_size, generator
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.rows) / self.batch_size)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(self.rows), generator=self.generator)
+        for index in order.tensor_split(len(self)):
+            yield index, self.rows[index]
+
+
+@torch.inference_mode()
+def map_rows(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows) -> Tensor:
+    """``function`` of every row, batch by batch, with ``module`` in evaluation mode.
+
+    Returns
+    -------
+    Tensor of shape (n, ...) on the rows' device
+        What ``function`` gave, concatenated; the row of a sample does not depend on the others.
+    """
+    was_training = module.training
+    module.eval()
+    try:
+        parts = []
+        for start in range(0, len(rows), INFERENCE_BATCH):
+            x = rows[slice(start, start + INFERENCE_BATCH)]
+            missing = SMALLEST_BATCH - len(x)
+            if missing > 0:
+                filled = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])])
+                parts.append(function(filled)[: len(x)])
+            else:
+                parts.append(function(x))
+        return torch.cat(parts)
+    finally:
+        module.train(was_training)

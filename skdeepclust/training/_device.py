@@ -1,0 +1,60 @@
+"""From what a user writes to a torch device, and what is switched on for it while it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Return the torch device that ``device`` names.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        "auto" is CUDA where there is a CUDA device, else the CPU; anything else is torch's word
+        for a device: "cpu", "cuda", "cuda:1", "mps".
+
+    Raises
+    ------
+    ValueError
+        When torch does not know the device or this machine does not have it.
+    """
+    if isinstance(device, str) and device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"device={device!r} is not a torch device; expected 'auto', 'cpu', 'cuda', 'cuda:1', "
+            "'mps' or a torch.device"
+        ) from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device={device!r} was asked for, but torch {torch.__version__} sees "
+            f"{torch.cuda.device_count()} CUDA devices here; use device='auto' or device='cpu'"
+        )
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError(
+            f"device={device!r} was asked for, but torch sees no MPS device here; "
+            "use device='auto' or device='cpu'"
+        )
+    if found.type not in ("cpu", "cuda", "mps"):
+        raise ValueError(f"device={device!r} is not supported; expected a CPU, CUDA or MPS device")
+    return found
+
+
+@contextmanager
+def fast_matmul(device: torch.device) -> Iterator[None]:
+    """Allow TF32 on CUDA for the duration, and leave torch's setting as it was."""
+    if device.type != "cuda":
+        yield
+        return
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("high")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -1,0 +1,177 @@
+"""The one skorch net of this package: phases, several optimisers, batches cut by index.
+
+skorch brings the history, the callbacks and their hooks. What it does per batch through a
+DataLoader and ``loss.item()`` is replaced: batches come from :class:`Batches`, and losses stay on the
+device until the epoch is over.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer
+from skorch.utils import TeeGenerator
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from ._batches import Batches, Rows
+from ._progress import PhaseProgress
+
+# One training step: from a batch's indices and samples to its losses by name; "loss" comes first.
+Step = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
+
+
+def adam(parameters: Iterable[nn.Parameter], lr: float, **options) -> torch.optim.Adam:
+    """Adam in its fused form, which costs less than the default one on every device we run on."""
+    return torch.optim.Adam(parameters, lr, fused=True, **options)
+
+
+class PhasedNet(NeuralNet):
+    """Train a module in named phases, each with its own step and optimisers.
+
+    Parameters
+    ----------
+    module : nn.Module
+        Already built.
+    batch_size : int
+        Samples per step.
+    generator : torch.Generator
+        Draws the order of the samples.
+    device : torch.device
+    callbacks : list of skorch callbacks or None
+        Told of every phase, epoch, batch and gradient.
+    verbose : int
+        Above 0: one progress line per phase.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        batch_size: int,
+        generator: torch.Generator,
+        device: torch.device,
+        callbacks: list | None = None,
+        verbose: int = 0,
+    ):
+        self.generator = generator
+        super().__init__(
+            module,
+            criterion=nn.Identity,
+            train_split=None,
+            batch_size=batch_size,
+            device=device,
+            callbacks=list(callbacks or []),
+            verbose=verbose,
+        )
+        self.initialize()
+
+    @property
+    def _default_callbacks(self) -> list:
+        progress = [("progress", PhaseProgress())] if self.verbose else []
+        return [("epoch_timer", EpochTimer()), *progress]
+
+    def initialize_optimizer(self, triggered_directly=None):
+        """Each phase brings its own optimisers."""
+        return self
+
+    def notify(self, method_name, **cb_kwargs):
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt:  # skorch's way for a callback to end the training
+            self.stop("callback")
+
+    def stop(self, reason: str) -> None:
+        """End the running phase after this batch; ``reason`` becomes ``stop_reason_``."""
+        self.stop_reason_ = reason
+
+    def run_phase(
+        self,
+        name: str,
+        rows: Rows,
+        step: Step,
+        *,
+        optimizers: Mapping[str, Optimizer],
+        epochs: int,
+        schedulers: Mapping[str, LRScheduler] | None = None,
+    ) -> str:
+        """Train for ``epochs`` or until :meth:`stop` is called, whichever comes first.
+
+        Parameters
+        ----------
+        name : str
+            Recorded with each epoch in the history.
+        rows : Rows
+        step : callable
+            ``step(index, x)`` trains on one batch by calling :meth:`minimize`, once or more often,
+            and returns the losses to record, "loss" among them.
+        optimizers : dict of str to Optimizer
+            The first one is skorch's ``optimizer_``, which callbacks know.
+        epochs : int
+        schedulers : dict of str to LRScheduler, optional
+            Moved on at every step of the optimiser of the same name.
+
+        Returns
+        -------
+        str
+            "max_epochs", "callback", or what :meth:`stop` was given.
+        """
+        self.phase_, self.phase_epochs_, self.stop_reason_ = name, epochs, None
+        self.optimizers_, self.schedulers_ = dict(optimizers), dict(schedulers or {})
+        # Not registered with skorch: its parameters are the phase's, not ones to be set by name.
+        self.__dict__["optimizer_"] = next(iter(self.optimizers_.values()))
+        batches = Batches(rows, self.batch_size, self.generator)
+        self.module_.train()
+        self.notify("on_train_begin", X=rows)
+        for _ in range(epochs):
+            self.notify("on_epoch_begin", dataset_train=rows)
+            self.history.record("phase", name)
+            self.run_single_epoch(batches, training=True, prefix="train", step_fn=step)
+            self.notify("on_epoch_end", dataset_train=rows)
+            if self.stop_reason_:
+                break
+        self.notify("on_train_end", X=rows)
+        return self.stop_reason_ or "max_epochs"
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        sums: dict[str, Tensor | float] = {}
+        seen = 0
+        for index, x in iterator:
+            self.notify("on_batch_begin", batch=x, training=training)
+            losses = step_fn(index, x)
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0.0) + value.detach() * len(x)
+            seen += len(x)
+            self.notify("on_batch_end", batch=x, training=training, **losses)
+            if self.stop_reason_:
+                break
+        for name, total in sums.items():
+            key = f"{prefix}_loss" if name == "loss" else name  # callbacks look for "train_loss"
+            self.history.record(key, float(total) / seen)
+        self._require_finite_loss(f"{prefix}_loss")
+
+    def minimize(self, loss: Tensor, optimizer: str = "main") -> None:
+        """One step of the named optimiser down the gradient of ``loss``."""
+        chosen = self.optimizers_[optimizer]
+        chosen.zero_grad(set_to_none=True)
+        loss.backward()
+        self.notify(
+            "on_grad_computed",
+            named_parameters=TeeGenerator(self.get_all_learnable_params()),
+            training=True,
+        )
+        chosen.step()
+        if optimizer in self.schedulers_:
+            self.schedulers_[optimizer].step()
+
+    def _require_finite_loss(self, key: str) -> None:
+        loss = self.history[-1, key]
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss became {loss} in epoch {self.history[-1, 'epoch']} (phase "
+                f"{self.phase_!r}); lower lr, or look for extreme values in X"
+            )

@@ -1,0 +1,25 @@
+"""What a user sees while a fit runs."""
+
+from __future__ import annotations
+
+from skorch.callbacks import Callback
+from tqdm.auto import tqdm
+
+
+class PhaseProgress(Callback):
+    """One line per phase: epochs done, time left, the latest losses."""
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        self.bar_ = tqdm(total=net.phase_epochs_, desc=net.phase_, unit="epoch")
+
+    def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+        latest = {
+            name: f"{value:.4g}"
+            for name, value in net.history[-1].items()
+            if isinstance(value, float) and name != "dur"
+        }
+        self.bar_.set_postfix(latest, refresh=False)
+        self.bar_.update()
+
+    def on_train_end(self, net, X=None, y=None, **kwargs):
+        self.bar_.close()
