@@ -1,8 +1,8 @@
 """The frame round every fit: validation, seeds, restarts, and inference from what was fitted.
 
-An algorithm subclasses :class:`BaseDeepClusterer` and writes three methods: ``_build_module``,
-which returns a :class:`ClusteringModule`; ``_train``, which trains it in phases; and ``_objective``,
-which says how well that went without labels. It decides nothing else here.
+An algorithm subclasses :class:`BaseDeepClusterer` and writes three methods: ``_build_module``
+returns a :class:`ClusteringModule`, ``_train`` trains it in phases, ``_objective`` says how well
+that went without labels. It decides nothing else here.
 """
 
 from __future__ import annotations

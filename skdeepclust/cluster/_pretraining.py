@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -20,11 +21,11 @@ LAYER_DROPOUT = 0.2
 RISE = 0.1
 
 
-def resolve_epochs(epochs: int | str, run: Run, *, steps: int, at_least: int) -> int:
-    """``epochs``, or for "auto" as many as make ``steps`` training steps, but ``at_least`` some."""
-    if epochs != "auto":
-        return epochs
-    return max(at_least, math.ceil(steps / steps_per_epoch(run)))
+def resolve_epochs(epochs: int | str, run: Run, *, steps: int, at_least: int, at_most: int) -> int:
+    """``epochs``, or for "auto" as many as make ``steps`` training steps, within the bounds."""
+    if isinstance(epochs, Integral):
+        return int(epochs)
+    return min(at_most, max(at_least, math.ceil(steps / steps_per_epoch(run))))
 
 
 def steps_per_epoch(run: Run) -> int:
@@ -39,10 +40,10 @@ def decay(optimizer: Optimizer, lr_decay: str | int, steps: int, rise: float = 0
     """
 
     def factor(step: int) -> float:
+        if isinstance(lr_decay, Integral):
+            return 0.1 ** (step // lr_decay)
         if lr_decay == "constant":
             return 1.0
-        if lr_decay != "cosine":
-            return 0.1 ** (step // lr_decay)
         rising = rise * steps
         if step < rising:
             return (step + 1) / (rising + 1)

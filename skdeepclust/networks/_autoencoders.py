@@ -47,7 +47,10 @@ class MLPAutoencoder(nn.Module):
         second = min(2, len(hidden_dims))
         self.hidden_features = up[second]
         self.decoder_body = dense(tuple(up[: second + 1]))
-        self.decoder_head = nn.Sequential(nn.ReLU(), *dense(tuple(up[second:])))
+        hidden_nonlinearity = (
+            [nn.ReLU()] if len(hidden_dims) else []
+        )  # without layers, h is z itself
+        self.decoder_head = nn.Sequential(*hidden_nonlinearity, *dense(tuple(up[second:])))
 
     def encode(self, x: Tensor) -> Tensor:
         return self.encoder(x.flatten(1))  # (n, *input_shape) -> (n, latent_dim)

@@ -8,24 +8,23 @@ import torch
 from torch import Tensor, nn
 
 
-def dense(dims: tuple[int, ...], *, last_nonlinear: bool = False) -> nn.Sequential:
-    """Linear layers of the given widths with ReLU between them, started by He's rule."""
+def dense(dims: tuple[int, ...]) -> nn.Sequential:
+    """Linear layers of the given widths with ReLU between them.
+
+    Weights start by torch's rule for linear layers, which is smaller than He's. That is on purpose:
+    an autoencoder that starts small finds embeddings in which classes lie further apart.
+    """
     layers: list[nn.Module] = []
-    pairs = list(itertools.pairwise(dims))
-    for position, (n_in, n_out) in enumerate(pairs):
-        linear = nn.Linear(n_in, n_out)
-        followed = position < len(pairs) - 1 or last_nonlinear
-        nn.init.kaiming_normal_(linear.weight, nonlinearity="relu" if followed else "linear")
-        nn.init.zeros_(linear.bias)
-        layers += [linear, nn.ReLU()] if followed else [linear]
-    return nn.Sequential(*layers)
+    for n_in, n_out in itertools.pairwise(dims):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
 
 
 class Standardize(nn.Module):
-    """Centre every feature and divide all of them by one number, so that their mean variance is 1.
+    """Centre every feature and divide them all by one number that makes their mean variance 1.
 
-    One number for all: which features vary more is the user's choice of units. Losses measured after
-    it are shares of the data's variance, whatever its units.
+    One number for all: which features vary more is the user's choice of units. Losses measured
+    after it are shares of the data's variance, whatever its units.
     """
 
     mean: Tensor
@@ -76,7 +75,7 @@ class LatentMap(nn.Module):
         residual = (z - centers[labels]).double()
         covariance = residual.T @ residual / len(z)
         values, vectors = torch.linalg.eigh(covariance)
-        # Directions without spread (constant data, one sample a cluster) are left as they are.
+        # Directions without spread (constant data, one sample a cluster) get the largest one.
         floor = 1e-6 * values.max().clamp(min=0)
         spread = torch.where(values > floor, values, values.max()).sqrt()
         spread = torch.where(spread > 0, spread, 1.0)

@@ -16,9 +16,9 @@ _FEWEST = 2
 class StatisticsPooling(nn.Module):
     """Add to each sample's features what its cluster looks like: ``S = (N_k, μ_k, σ_k)`` (eq. 6).
 
-    Joining S to the features and mapping both linearly is the sum of two linear maps. The one of
-    the features is left to the layer that follows, and S's starts at zero: a decoder trained without
-    the layer gives the same output when it is put in.
+    Joining S to the features and mapping both linearly is the sum of two linear maps. That of the
+    features is left to the layer that follows, and that of S starts at zero: a decoder trained
+    without the layer gives the same output when it is put in.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class StatisticsPooling(nn.Module):
         count = member.sum(0)
         divisor = count.clamp(min=1).unsqueeze(1)
         mean = member.T @ features / divisor  # (K, F)
-        var = (member.T @ features.square() / divisor - mean.square()).clamp(min=0)
+        var = member.T @ (features - mean[labels]).square() / divisor
         share = count / len(features)
         enough = count >= _FEWEST
         self._update_running(share.detach(), mean.detach(), var.detach(), enough)
@@ -83,7 +83,7 @@ class StatisticsPooling(nn.Module):
     @torch.no_grad()
     def _update_running(self, share: Tensor, mean: Tensor, var: Tensor, enough: Tensor) -> None:
         # A cluster's first statistics are taken whole; one without enough samples is left alone.
-        rate = torch.where(self.seen, self.momentum, 1.0) * enough
+        rate = torch.where(self.seen, self.momentum, 1.0).to(mean.dtype) * enough
         # New tensors, not in place: the old ones may be part of this step's graph.
         self.running_mean = torch.lerp(self.running_mean, mean, rate.unsqueeze(1))
         self.running_var = torch.lerp(self.running_var, var, rate.unsqueeze(1))

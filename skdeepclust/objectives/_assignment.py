@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-# A probability below this one is taken for it inside a logarithm; float32 holds far smaller numbers.
+# Inside a logarithm a smaller probability is taken for this one.
 _TINY = 1e-12
 
 
@@ -34,15 +34,15 @@ def student_t_assignment(z: Tensor, centers: Tensor, alpha: float = 1.0) -> Tens
     """
     # The explicit difference: cdist by matrix product loses the digits that matter near a centre.
     squared = (z.unsqueeze(1) - centers).square().sum(2)  # (n, K)
-    kernel = (1 + squared / alpha) ** (-(alpha + 1) / 2)
-    return kernel / kernel.sum(1, keepdim=True)
+    # In logarithms: for large α the kernel itself is 0 in float32 at every distant centre.
+    return torch.softmax(-(alpha + 1) / 2 * torch.log1p(squared / alpha), 1)
 
 
 def frequency_penalty(q: Tensor, focus: float = 2.0, over: str = "assigned") -> Tensor:
     """The part of a cluster's frequency that its hard and rare samples make up, v (eq. 5).
 
-    ``v_j = -Σ_i sqrt(Σ_k N_k / N_j) (1 - q_ij)^γ log q_ij`` with ``N_j`` the number of samples whose
-    largest assignment is j (at least 1).
+    ``v_j = -Σ_i sqrt(Σ_k N_k / N_j) (1 - q_ij)^γ log q_ij`` with ``N_j`` the number of samples
+    whose largest assignment is j (at least 1).
 
     Parameters
     ----------

@@ -11,8 +11,7 @@ from torch import Tensor
 
 Augmentation = Callable[[Tensor], Tensor]
 
-# Ranges of the affine warp: half of what would turn a 6 towards a 9 is far off, yet shift and tilt
-# of handwriting are covered (Guo et al., "Deep Embedded Clustering with Data Augmentation", 2018).
+# Ranges of the affine warp (Guo et al., "Deep Embedded Clustering with Data Augmentation", 2018).
 ROTATION, SHIFT, SCALE = math.radians(10), 0.1, 0.1
 BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.3, 0.4
 
@@ -38,7 +37,7 @@ def _uniform(n: int, spread: float, like: Tensor, generator: torch.Generator) ->
 
 
 def affine_warp(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Rotate by up to 10 degrees, scale by up to 10 % and shift by up to 10 %, each image its own way.
+    """Rotate by up to 10 degrees, scale and shift by up to 10 %, each image its own way.
 
     Parameters
     ----------
@@ -57,7 +56,8 @@ def affine_warp(x: Tensor, generator: torch.Generator) -> Tensor:
     cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
     # The grid spans [-1, 1], so a share of the side is twice as much there.
     right, down = (_uniform(n, 2 * SHIFT, x, generator) for _ in range(2))
-    theta = torch.stack([cos, -sin, right, sin, cos, down], 1).view(n, 2, 3)
+    aspect = x.shape[2] / x.shape[3]  # the grid's units are half sides: without it, not rigid
+    theta = torch.stack([cos, -sin * aspect, right, sin / aspect, cos, down], 1).view(n, 2, 3)
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)  # (n, H, W, 2)
     return F.grid_sample(x, grid, align_corners=False)
 

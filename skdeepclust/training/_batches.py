@@ -49,12 +49,14 @@ class Rows(Dataset):
         """Rows as a float32 tensor of shape (b, *sample_shape) on the device."""
         if self._resident is not None:
             index = index.to(self.device) if isinstance(index, Tensor) else index
-            batch = self._resident[index]
+            batch = (
+                self._resident[index].clone() if isinstance(index, slice) else self._resident[index]
+            )
         else:
             rows = self.X[index.numpy() if isinstance(index, Tensor) else index]
-            # torch wants memory it may write to, and a slice may be a view of a read-only array.
-            rows = rows if rows.flags.writeable else rows.copy()
-            batch = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
+            # A slice is a view of the user's array, which no network may write into.
+            rows = rows.copy() if isinstance(index, slice) else rows
+            batch = torch.from_numpy(rows).to(self.device)
         batch = batch.to(torch.float32)
         if self.scale != 1:
             batch = batch * self.scale
@@ -71,7 +73,9 @@ class Batches:
         self.rows, self.batch_size, self.generator = rows, batch_size, generator
 
     def __len__(self) -> int:
-        return math.ceil(len(self.rows) / self.batch_size)
+        # Never a batch of one: what is left over joins the others instead.
+        n = len(self.rows)
+        return min(math.ceil(n / self.batch_size), max(1, n // 2))
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.randperm(len(self.rows), generator=self.generator)

@@ -1,8 +1,8 @@
 """The one skorch net of this package: phases, several optimisers, batches cut by index.
 
 skorch brings the history, the callbacks and their hooks. What it does per batch through a
-DataLoader and ``loss.item()`` is replaced: batches come from :class:`Batches`, and losses stay on the
-device until the epoch is over.
+DataLoader and ``loss.item()`` is replaced: batches come from :class:`Batches`, and losses stay on
+the device until the epoch is over.
 """
 
 from __future__ import annotations
@@ -124,6 +124,9 @@ class PhasedNet(NeuralNet):
         self.optimizers_, self.schedulers_ = dict(optimizers), dict(schedulers or {})
         # Not registered with skorch: its parameters are the phase's, not ones to be set by name.
         self.__dict__["optimizer_"] = next(iter(self.optimizers_.values()))
+        for chosen in self.optimizers_.values():
+            for group in chosen.param_groups:  # skorch's LRScheduler resumes from it
+                group.setdefault("initial_lr", group["lr"])
         batches = Batches(rows, self.batch_size, self.generator)
         self.module_.train()
         self.notify("on_train_begin", X=rows)
@@ -159,9 +162,13 @@ class PhasedNet(NeuralNet):
         chosen = self.optimizers_[optimizer]
         chosen.zero_grad(set_to_none=True)
         loss.backward()
+        # Callbacks see this optimiser's gradients: the others' are not of this loss.
+        owned = {id(p) for group in chosen.param_groups for p in group["params"]}
         self.notify(
             "on_grad_computed",
-            named_parameters=TeeGenerator(self.get_all_learnable_params()),
+            named_parameters=TeeGenerator(
+                (name, p) for name, p in self.get_all_learnable_params() if id(p) in owned
+            ),
             training=True,
         )
         chosen.step()

@@ -1,0 +1,1 @@
+"""Where this package stands: measured, with the commands that measured it."""

@@ -1,0 +1,95 @@
+"""One JSON file a run: what ran, on what, how long, how well."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import resource
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+import scipy
+import sklearn
+import skorch
+import torch
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+import skdeepclust
+from skdeepclust.metrics import (
+    balanced_clustering_accuracy,
+    clustering_accuracy,
+    per_class_recall,
+)
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def scores(y, labels) -> dict[str, float]:
+    """Accuracy after Hungarian matching, NMI, ARI, mean recall per class, and the recall of the
+    rarest class."""
+    classes, recall = per_class_recall(y, labels)
+    counts = np.array([(y == c).sum() for c in classes])
+    return {
+        "acc": clustering_accuracy(y, labels),
+        "nmi": normalized_mutual_info_score(y, labels),
+        "ari": adjusted_rand_score(y, labels),
+        "recall": balanced_clustering_accuracy(y, labels),
+        "rarest": float(recall[counts.argmin()]),
+    }
+
+
+def versions() -> dict[str, str]:
+    modules = [skdeepclust, sklearn, torch, skorch, np, scipy]
+    return {"python": platform.python_version(), **{m.__name__: m.__version__ for m in modules}}
+
+
+def machine() -> dict[str, object]:
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
+
+
+def digest(X) -> str:
+    return hashlib.sha256(np.ascontiguousarray(X).tobytes()).hexdigest()[:16]
+
+
+def run(experiment: str, method: str, seed: int, X, y, fit_predict, **details) -> dict:
+    """Time ``fit_predict(X)``, score it, and write the file; a finished run is not run again."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{experiment}.{method}.{seed}.json".replace(" ", "_")
+    if path.exists():
+        return json.loads(path.read_text())
+    start = perf_counter()
+    labels = fit_predict(X)
+    seconds = perf_counter() - start
+    record = {
+        "experiment": experiment,
+        "method": method,
+        "seed": seed,
+        **scores(y, labels),
+        "seconds": round(seconds, 1),
+        # Of the process so far: comparable between first runs of a process only.
+        "peak_rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "n_samples": len(X),
+        "data": digest(X),
+        **{name: value() if callable(value) else value for name, value in details.items()},
+        "versions": versions(),
+        "machine": machine(),
+    }
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(record, indent=1) + "\n")
+    unfinished.replace(path)
+    shown = {k: record[k] for k in ("acc", "nmi", "ari", "recall", "rarest")}
+    print(f"{experiment:<24}{method:<28}{seed:>3}", end="  ")
+    print("  ".join(f"{k} {v:.3f}" for k, v in shown.items()), f" {seconds:.0f} s", flush=True)
+    return record
+
+
+def load_all() -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]

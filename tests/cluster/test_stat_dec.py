@@ -1,0 +1,241 @@
+"""StatDEC: what is its own."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
+from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+from torch import nn
+
+from skdeepclust import StatDEC
+from skdeepclust.exceptions import DeadClusterWarning
+from skdeepclust.objectives import student_t_assignment, target_distribution
+
+SMALL = {"hidden_dims": (24, 16), "latent_dim": 3, "pretrain_epochs": 8, "max_epochs": 6}
+
+
+def small(**params):
+    return StatDEC(**{"n_clusters": 3, "random_state": 0, **SMALL, **params})
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return make_blobs(90, centers=3, n_features=5, cluster_std=0.5, random_state=0)
+
+
+@pytest.mark.parametrize("target", ["dec", "printed", "assigned", "posterior"])
+@pytest.mark.parametrize("pooling", [True, False])
+@pytest.mark.parametrize("init", ["kmeans", "gmm"])
+def test_separated_blobs_are_found(blobs, target, pooling, init):
+    X, y = blobs
+    labels = small(target=target, statistics_pooling=pooling, init=init).fit_predict(X)
+    assert adjusted_rand_score(y, labels) == 1
+
+
+def test_assignment_is_students_t_at_the_centers(blobs):
+    X, _ = blobs
+    fitted = small(degrees_of_freedom=2.5).fit(X)
+    expected = student_t_assignment(
+        torch.tensor(fitted.transform(X)), torch.tensor(fitted.cluster_centers_), 2.5
+    )
+    np.testing.assert_allclose(fitted.predict_proba(X), expected.numpy(), rtol=1e-4, atol=1e-6)
+
+
+def test_every_parameter_of_the_method_reaches_it(blobs):
+    X, _ = blobs
+    base = small().fit(X).transform(X)
+    for change in (
+        {"clustering_weight": 0.9},
+        {"degrees_of_freedom": 3.0},
+        {"target": "printed", "focus": 5.0},
+        {"statistics_pooling": False},
+        {"warmup_epochs": 0},
+        {"whiten": False},
+        {"init": "kmeans"},
+        {"pretrain": "layer_wise"},
+        {"pretrain_epochs": 9},
+        {"max_epochs": 7},
+        {"lr": 2e-3},
+        {"lr_decay": "constant"},
+        {"lr_decay": 3},
+        {"batch_size": 16},
+        {"hidden_dims": (24,)},
+        {"update_interval": 2, "warmup_epochs": 0},
+    ):
+        other = small(**change).fit(X).transform(X)
+        assert not np.array_equal(base, other), change
+    focus = [small(target="printed", focus=f, warmup_epochs=0).fit(X).transform(X) for f in (0, 9)]
+    assert not np.array_equal(*focus)
+
+
+def test_history_tells_both_parts_of_the_objective(blobs):
+    fitted = small(clustering_weight=0.3).fit(blobs[0])
+    rows = [row for row in fitted.history_ if row["phase"] == "cluster"]
+    assert len(rows) == fitted.n_iter_
+    for row in rows:
+        joint = 0.3 * row["kl"] + 0.7 * row["reconstruction"]  # eq. 1
+        assert row["train_loss"] == pytest.approx(joint, rel=1e-5)
+    assert all(sum(row["cluster_sizes"]) == 90 for row in rows if "cluster_sizes" in row)
+
+
+def test_it_stops_when_labels_stop_changing(blobs):
+    X, _ = blobs
+    stopped = small(max_epochs=30, tol=0.02).fit(X)
+    assert (stopped.converged_, stopped.stop_reason_) == (True, "converged")
+    assert stopped.n_iter_ < 30
+    assert stopped.history_[-1]["label_change"] < 0.02
+    never = small(max_epochs=30, tol=0.0).fit(X)
+    assert (never.converged_, never.stop_reason_, never.n_iter_) == (False, "max_epochs", 30)
+
+
+@pytest.mark.parametrize("warmup", [0, 1])
+def test_first_targets_are_those_of_the_start(blobs, warmup):
+    """One step too small to move anything: the KL recorded is that against the first targets."""
+    X, _ = blobs
+    still = {"lr": 1e-12, "max_epochs": 1, "batch_size": 90, "init": KMeans(3)}
+    fitted = small(warmup_epochs=warmup, **still).fit(X)
+    q = torch.tensor(fitted.predict_proba(X))
+    hard = -q.amax(1).log().mean()  # KL from the start's labels, which have no entropy
+    p = target_distribution(q, "dec")
+    sharpened = (p * (p / q).log()).sum(1).mean()
+    expected = hard if warmup else sharpened
+    assert fitted.history_[-1]["kl"] == pytest.approx(expected.item(), rel=1e-4)
+    assert hard > 1.1 * sharpened
+
+
+def test_whitening_scales_the_embedding_to_the_clusters(blobs):
+    X, _ = blobs
+    start = small(max_epochs=1, lr=1e-12, init="kmeans").fit(X)
+    z, labels = start.transform(X), start.labels_
+    residual = z - np.stack([z[labels == k].mean(0) for k in range(3)])[labels]
+    np.testing.assert_allclose(residual.T @ residual / len(z), np.eye(3), atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "init",
+    [AgglomerativeClustering(3), GaussianMixture(3), KMeans(3)],
+    ids=lambda init: type(init).__name__,
+)
+def test_any_clusterer_starts_it(blobs, init):
+    X, y = blobs
+    estimator = small(init=init)
+    first, second = estimator.fit_predict(X), estimator.fit_predict(X)
+    assert adjusted_rand_score(y, first) == 1
+    assert np.array_equal(first, second), "a clusterer without a seed is given one"
+    assert not hasattr(init, "labels_"), "the user's clusterer is cloned"
+
+
+@pytest.mark.parametrize("init", [KMeans(7), DBSCAN(1e-9)])
+def test_a_start_with_other_labels_is_refused(blobs, init):
+    with pytest.raises(ValueError, match="expected labels from 0 to 2: give it n_clusters=3"):
+        small(init=init).fit(blobs[0])
+
+
+def test_a_cluster_that_dies_is_revived(blobs):
+    """A start that never names the last cluster leaves its centre without a sample."""
+    X, _ = blobs
+    with pytest.warns(DeadClusterWarning, match="lost all"):
+        fitted = small(n_clusters=4, init=KMeans(3), max_epochs=3).fit(X)
+    assert (fitted.cluster_sizes_ > 0).all()
+    assert np.array_equal(np.unique(fitted.labels_), np.arange(4))
+
+
+def test_reconstruction(blobs):
+    X, _ = blobs
+    fitted = small(pretrain_epochs=60, batch_size=8).fit(X)
+    error = ((fitted.reconstruct(X) - X) ** 2).mean() / X.var(0).mean()
+    assert error < 0.1
+    np.testing.assert_allclose(-fitted.score(X), error, rtol=1e-3)
+    np.testing.assert_allclose(
+        fitted.inverse_transform(fitted.transform(X)), fitted.reconstruct(X), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_inverse_transform_needs_an_embedding(blobs):
+    fitted = small().fit(blobs[0])
+    with pytest.raises(ValueError, match="Z has 5 columns; expected latent_dim=3"):
+        fitted.inverse_transform(np.zeros((2, 5)))
+    assert fitted.inverse_transform(fitted.cluster_centers_).shape == (3, 5)
+
+
+def test_images_come_back_as_they_went_in():
+    images = np.random.RandomState(0).randint(0, 255, (40, 1, 5, 7)).astype(np.uint8)
+    fitted = small().fit(images)
+    assert fitted.reconstruct(images).shape == images.shape
+    folded = small(input_shape=(1, 5, 7)).fit(images.reshape(40, 35))
+    assert folded.inverse_transform(folded.cluster_centers_).shape == (3, 35)
+
+
+def test_layer_wise_pretraining_has_a_phase_per_layer(blobs):
+    fitted = small(pretrain="layer_wise", pretrain_epochs=20).fit(blobs[0])
+    phases = list(dict.fromkeys(row["phase"] for row in fitted.history_))
+    layers = [f"pretrain_layer_{i}" for i in (1, 2, 3)]
+    assert phases == [*layers, "pretrain_whole", "cluster"]
+    for layer in layers:
+        losses = [row["train_loss"] for row in fitted.history_ if row["phase"] == layer]
+        assert losses[-1] < losses[0]
+
+
+class Linear(nn.Module):
+    """The least that a user's network may be."""
+
+    def __init__(self, input_shape, latent_dim):
+        super().__init__()
+        self.down = nn.Linear(input_shape[0], latent_dim)
+        self.up = nn.Linear(latent_dim, input_shape[0])
+
+    def encode(self, x):
+        return self.down(x)
+
+    def decode(self, z):
+        return self.up(z)
+
+
+def test_a_network_of_ones_own(blobs):
+    X, y = blobs
+    fitted = small(network=Linear, statistics_pooling=False).fit(X)
+    assert adjusted_rand_score(y, fitted.labels_) == 1
+    assert isinstance(fitted.module_.autoencoder, Linear)
+    with pytest.raises(ValueError, match="set statistics_pooling=False"):
+        small(network=Linear).fit(X)
+    with pytest.raises(ValueError, match="layer_wise' needs an autoencoder of dense layers"):
+        small(network=Linear, statistics_pooling=False, pretrain="layer_wise").fit(X)
+    with pytest.raises(ValueError, match=r"network='resnet' is unknown; expected one of \['mlp'\]"):
+        small(network="resnet").fit(X)
+
+
+def test_papers_settings():
+    paper = StatDEC.from_paper("mnist", random_state=3)
+    assert (paper.n_clusters, paper.hidden_dims, paper.latent_dim) == (10, (500, 500, 1000), 10)
+    assert (paper.clustering_weight, paper.degrees_of_freedom, paper.focus) == (0.1, 1.0, 2.0)
+    assert (paper.target, paper.statistics_pooling, paper.init) == ("printed", True, "kmeans")
+    assert (paper.lr_decay, paper.tol, paper.pretrain) == (20_000, 1e-3, "layer_wise")
+    assert paper.random_state == 3
+    with pytest.raises(ValueError, match="'cifar' is unknown; expected one of"):
+        StatDEC.from_paper("cifar")
+
+
+def test_objective_is_the_joint_loss(blobs):
+    X, _ = blobs
+    fitted = small(clustering_weight=0.4, target="assigned").fit(X)
+    q = torch.tensor(fitted.predict_proba(X))
+    p = target_distribution(q, "assigned")
+    kl = (p * (p / q).log()).sum(1).mean().item()
+    expected = -(0.4 * kl + 0.6 * -fitted.score(X))
+    assert fitted.restart_scores_[0] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda(blobs):
+    import pickle
+
+    X, y = blobs
+    fitted = small(device="cuda").fit(X)
+    assert adjusted_rand_score(y, fitted.labels_) == 1
+    assert next(fitted.module_.parameters()).is_cuda
+    other = pickle.loads(pickle.dumps(fitted))
+    assert not next(other.module_.parameters()).is_cuda
+    assert np.array_equal(other.set_params(device="cpu").predict(X), fitted.labels_)

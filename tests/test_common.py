@@ -1,0 +1,469 @@
+"""What every estimator of the catalogue must do, whatever its algorithm."""
+
+import copy
+import inspect
+import json
+import pickle
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+import torch
+from numpydoc.docscrape import NumpyDocString
+from sklearn.datasets import make_blobs
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+from skorch.callbacks import Callback
+
+import skdeepclust
+from skdeepclust.exceptions import DeadClusterWarning
+from skdeepclust.metrics import clustering_accuracy_scorer, silhouette_scorer
+
+ESTIMATORS = [
+    getattr(skdeepclust, name)
+    for name in skdeepclust.__all__
+    if inspect.isclass(getattr(skdeepclust, name))
+]
+
+
+@parametrize_with_checks([Estimator() for Estimator in ESTIMATORS])
+def test_scikit_learn_checks(estimator, check):
+    """scikit-learn's own checks, with the default training: no epochs are taken away."""
+    check(estimator)
+
+
+# ---------------------------------------------------------------------------------------------
+# Our own: on a small network, so that each test is about one thing and takes a moment.
+
+SMALL = {
+    "StatDEC": {"hidden_dims": (24, 16), "latent_dim": 3, "pretrain_epochs": 8, "max_epochs": 6}
+}
+
+
+def small(Estimator, **params):
+    return Estimator(**{"n_clusters": 3, "random_state": 0, **SMALL[Estimator.__name__], **params})
+
+
+@pytest.fixture(scope="module", name="X")
+def blobs():
+    return make_blobs(90, centers=3, n_features=5, cluster_std=0.5, random_state=0)[0]
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.RandomState(0)
+    patterns = rng.randint(0, 200, (3, 1, 6, 6))
+    noisy = patterns[rng.randint(3, size=60)] + rng.randint(0, 50, (60, 1, 6, 6))
+    return noisy.astype(np.uint8)
+
+
+each = pytest.mark.parametrize("Estimator", ESTIMATORS, ids=lambda E: E.__name__)
+
+
+@each
+def test_three_ways_to_the_labels(Estimator, X):
+    fitted = small(Estimator).fit(X)
+    assert np.array_equal(fitted.labels_, small(Estimator).fit_predict(X))
+    assert np.array_equal(fitted.labels_, fitted.predict(X))
+    assert fitted.labels_.dtype == np.int64
+
+
+@each
+def test_fitted_attributes(Estimator, X):
+    fitted = small(Estimator).fit(X)
+    assert fitted.cluster_centers_.shape == (3, 3)
+    assert np.array_equal(fitted.cluster_sizes_, np.bincount(fitted.labels_))
+    assert fitted.n_iter_ == sum(row["phase"] == "cluster" for row in fitted.history_)
+    assert fitted.converged_ == (fitted.stop_reason_ == "converged")
+    assert fitted.restart_scores_.shape == (1,)
+    assert fitted.n_features_in_ == 5
+
+
+@each
+def test_predict_proba_agrees_with_predict(Estimator, X):
+    fitted = small(Estimator).fit(X)
+    proba = fitted.predict_proba(X)
+    assert proba.dtype == np.float32
+    np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-6)
+    assert np.array_equal(proba.argmax(1), fitted.predict(X))
+
+
+@each
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "transform", "score_samples"])
+def test_a_sample_does_not_depend_on_its_company(Estimator, X, method):
+    fitted = small(Estimator).fit(X)
+    together = getattr(fitted, method)(X)
+    alone = np.concatenate([getattr(fitted, method)(X[i : i + 1]) for i in range(5)])
+    assert np.array_equal(together[:5], alone)
+
+
+@each
+def test_same_seed_same_bits(Estimator, X):
+    first, second = (small(Estimator, random_state=7).fit(X) for _ in range(2))
+    assert np.array_equal(first.transform(X), second.transform(X))
+    assert np.array_equal(first.labels_, second.labels_)
+    for a, b in zip(first.history_, second.history_, strict=True):
+        assert {**a, "dur": 0} == {**b, "dur": 0}
+    other = small(Estimator, random_state=8).fit(X)
+    assert not np.array_equal(first.transform(X), other.transform(X))
+
+
+def numpy_state():
+    kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - the global one is the point
+    return kind, keys.tolist(), *rest
+
+
+@each
+def test_global_random_states_are_left_alone(Estimator, X):
+    random_state = np.random.RandomState(3)
+    estimator = small(Estimator, random_state=random_state)
+    numpy_before, torch_before = numpy_state(), torch.get_rng_state()
+    estimator.fit(X).predict(X)
+    assert numpy_state() == numpy_before
+    assert torch.equal(torch_before, torch.get_rng_state())
+    assert estimator.random_state is random_state
+
+
+@each
+def test_torch_settings_are_left_alone(Estimator, X):
+    def settings():
+        return (
+            torch.get_num_threads(),
+            torch.get_float32_matmul_precision(),
+            torch.is_grad_enabled(),
+            torch.are_deterministic_algorithms_enabled(),
+        )
+
+    before = settings()
+    small(Estimator).fit(X).predict(X)
+    assert settings() == before
+
+
+@each
+def test_constructor_arguments_survive_fit(Estimator, X):
+    estimator = small(Estimator)
+    before = dict(estimator.get_params())
+    estimator.fit(X)
+    after = estimator.get_params()
+    assert all(after[name] is value for name, value in before.items())
+
+
+@each
+def test_restarts(Estimator, X):
+    fitted = small(Estimator, n_init=3).fit(X)
+    assert fitted.restart_scores_.shape == (3,)
+    assert len(set(fitted.restart_scores_)) == 3, "restarts must have streams of their own"
+    alone = small(Estimator, n_init=1).fit(X)
+    assert alone.restart_scores_[0] == fitted.restart_scores_[0]
+    if fitted.restart_scores_.argmax() != 0:
+        assert not np.array_equal(alone.transform(X), fitted.transform(X))
+
+
+@each
+def test_best_restart_wins(Estimator, X):
+    chosen = []
+
+    class Spy(Estimator):
+        __init__ = Estimator.__init__
+
+        def _objective(self, run):
+            chosen.append(run.module)
+            return [0.0, 2.0, 1.0][len(chosen) - 1]
+
+    spied = Spy(n_clusters=3, random_state=0, n_init=3, **SMALL[Estimator.__name__]).fit(X)
+    assert spied.module_ is chosen[1]
+    assert spied.restart_scores_.tolist() == [0.0, 2.0, 1.0]
+
+
+# ------------------------------------------------------------------------------------- bad input
+
+
+@each
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X: np.vstack([X, [np.nan] * 5]), "NaN"),
+        (lambda X: np.vstack([X, [np.inf] * 5]), "infinity"),
+        (lambda X: X[:0], "0 sample"),
+        (lambda X: X[:2], "n_samples=2 < n_clusters=3; lower n_clusters"),
+        (lambda X: X.astype(complex), "Complex data not supported"),
+        (lambda X: np.array([["a", "b"]] * 9), "could not convert string"),
+        (lambda X: X[:, 0], "Expected 2D array, got 1D array"),
+        (lambda X: X[:, :, None], r"give X\[:, None\]"),
+    ],
+)
+def test_bad_data(Estimator, X, change, message):
+    estimator = small(Estimator)
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(change(X))
+    assert not [name for name in vars(estimator) if name.endswith("_")]
+
+
+@each
+def test_sparse_data(Estimator, X):
+    with pytest.raises(TypeError, match=r"[Ss]parse"):
+        small(Estimator).fit(scipy.sparse.csr_matrix(X))
+
+
+@each
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"n_clusters": 0}, "'n_clusters' parameter .* Got 0"),
+        ({"max_epochs": 0}, "'max_epochs' parameter"),
+        ({"lr": 0.0}, "'lr' parameter"),
+        ({"tol": -1.0}, "'tol' parameter"),
+        ({"n_init": 0}, "'n_init' parameter"),
+        ({"device": "gpu"}, "device='gpu' is not a torch device; expected 'auto'"),
+        ({"input_shape": (1, 2, 3)}, r"input_shape=\(1, 2, 3\) needs 6 features, but X has 5"),
+        ({"input_shape": (5,)}, r"expected \(channels, height, width\)"),
+        ({"augment": "affine"}, "augment='affine' needs images; give input_shape"),
+        ({"augment": "blur"}, "'augment' parameter"),
+    ],
+)
+def test_bad_parameters(Estimator, X, params, message):
+    estimator = small(Estimator, **params)
+    with pytest.raises(ValueError, match=message):
+        estimator.fit(X)
+    assert not [name for name in vars(estimator) if name.endswith("_")]
+
+
+@each
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for a CUDA device that is not there")
+def test_cuda_without_cuda(Estimator, X):
+    with pytest.raises(ValueError, match="use device='auto' or device='cpu'"):
+        small(Estimator, device="cuda").fit(X)
+
+
+@each
+def test_a_failed_fit_keeps_the_earlier_one(Estimator, X):
+    fitted = small(Estimator).fit(X)
+    before = dict(vars(fitted))
+    with pytest.raises(ValueError, match="NaN"):
+        fitted.fit(np.full((20, 2), np.nan))
+    fitted.set_params(lr=1e12)
+    with pytest.raises(FloatingPointError, match="lower lr"):
+        fitted.fit(X)
+    fitted.set_params(lr=before["lr"])
+    assert vars(fitted) == before
+
+
+@each
+def test_wrong_number_of_features(Estimator, X):
+    with pytest.raises(ValueError, match=r"X has 4 features, but .* is expecting 5"):
+        small(Estimator).fit(X).predict(X[:, :4])
+
+
+@each
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "transform", "score"])
+def test_not_fitted(Estimator, X, method):
+    with pytest.raises(NotFittedError):
+        getattr(Estimator(), method)(X)
+
+
+# ------------------------------------------------------------------------------------- odd input
+
+
+@each
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X: X[:, :1],
+        lambda X: np.c_[X, np.ones(len(X))],
+        lambda X: np.repeat(X[:20], 4, axis=0),
+        lambda X: X.astype(np.float16),
+        lambda X: np.asfortranarray(X),
+        lambda X: X[::2],
+        lambda X: X.tolist(),
+        lambda X: torch.tensor(X),
+        lambda X: X * 1e6,
+        lambda X: X * 1e-6,
+    ],
+    ids=[
+        "one feature",
+        "constant column",
+        "duplicates",
+        "float16",
+        "F order",
+        "strided",
+        "list",
+        "tensor",
+        "huge",
+        "tiny",
+    ],
+)
+def test_odd_data(Estimator, X, change):
+    odd = change(X)
+    fitted = small(Estimator).fit(odd)
+    assert np.array_equal(np.unique(fitted.labels_), np.arange(3))
+    assert np.isfinite(fitted.transform(odd)).all()
+    assert np.isfinite(fitted.score(odd))
+
+
+@each
+def test_units_do_not_matter(Estimator, X):
+    small_units = small(Estimator).fit(X)
+    large_units = small(Estimator).fit(X * 1024)  # a power of two: the bits stay the same
+    assert np.array_equal(small_units.labels_, large_units.labels_)
+
+
+@each
+def test_fewer_distinct_samples_than_clusters(Estimator):
+    X = np.repeat([[0.0, 0.0], [9.0, 9.0]], 20, axis=0)
+    with pytest.warns(DeadClusterWarning, match="no more distinct samples"):
+        fitted = small(Estimator, n_clusters=4).fit(X)
+    found = np.unique(fitted.labels_)
+    assert np.array_equal(found, np.arange(len(found)))
+    assert (fitted.cluster_sizes_[len(found) :] == 0).all()
+    assert fitted.predict_proba(X).shape == (40, 4)
+
+
+@each
+def test_images_in_every_form(Estimator, images):
+    folded = images.reshape(60, 36)
+    as_images = small(Estimator).fit(images)
+    as_rows = small(Estimator, input_shape=(1, 6, 6)).fit(folded)
+    as_floats = small(Estimator).fit((images / 255).astype(np.float32))
+    assert as_images.n_features_in_ == 36
+    assert np.array_equal(as_images.labels_, as_rows.labels_)
+    assert np.array_equal(as_images.labels_, as_floats.labels_)
+    assert np.array_equal(as_images.predict(folded), as_rows.predict(images))
+
+
+@each
+def test_images_of_another_kind_are_refused(Estimator, images):
+    fitted = small(Estimator).fit(images)
+    with pytest.raises(ValueError, match=r"float32, but .* fitted on\s+uint8 ones"):
+        fitted.predict(images.astype(np.float32))
+    with pytest.raises(ValueError, match=r"shape \(4, 3, 3\).*\(1, 6, 6\)"):
+        fitted.predict(images.reshape(60, 4, 3, 3))
+
+
+@each
+@pytest.mark.parametrize("augment", ["affine", "image", lambda x: x.flip(3)])
+def test_augmentation(Estimator, images, augment):
+    plain = small(Estimator).fit(images)
+    augmented = small(Estimator, augment=augment).fit(images)
+    assert not np.array_equal(plain.transform(images), augmented.transform(images))
+
+
+# -------------------------------------------------------------------------------- scikit-learn
+
+
+@each
+@pytest.mark.parametrize(
+    "roundtrip", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))], ids=["copy", "pickle"]
+)
+def test_copies_predict_the_same(Estimator, X, roundtrip):
+    fitted = small(Estimator, verbose=0).fit(X)
+    other = roundtrip(fitted)
+    assert np.array_equal(fitted.predict_proba(X), other.predict_proba(X))
+    assert other.history_ == fitted.history_
+
+
+@each
+def test_joblib(Estimator, X, tmp_path):
+    fitted = small(Estimator).fit(X)
+    joblib.dump(fitted, tmp_path / "model.joblib")
+    assert np.array_equal(joblib.load(tmp_path / "model.joblib").labels_, fitted.labels_)
+
+
+@each
+def test_pandas(Estimator, X):
+    frame = pd.DataFrame(X, columns=list("abcde"))
+    fitted = small(Estimator).set_output(transform="pandas").fit(frame)
+    embedded = fitted.transform(frame)
+    prefix = Estimator.__name__.lower()
+    assert list(embedded.columns) == [f"{prefix}{i}" for i in range(3)]
+    assert list(fitted.feature_names_in_) == list("abcde")
+    with pytest.raises(ValueError, match="feature names"):
+        fitted.predict(frame[list("edcba")])
+
+
+@each
+def test_pipeline(Estimator, X):
+    pipeline = make_pipeline(StandardScaler(), PCA(3), small(Estimator))
+    labels = pipeline.fit_predict(X)
+    assert np.array_equal(pipeline.predict(X), labels)
+    assert pipeline.transform(X).shape == (90, 3)
+
+
+@each
+def test_grid_search(Estimator, X):
+    y = make_blobs(90, centers=3, n_features=5, cluster_std=0.5, random_state=0)[1]
+    search = GridSearchCV(
+        small(Estimator),
+        {"n_clusters": [2, 3], "latent_dim": [2, 3], "lr": [1e-3]},
+        scoring={
+            "ari": "adjusted_rand_score",
+            "acc": clustering_accuracy_scorer,
+            "silhouette": silhouette_scorer,
+        },
+        refit="ari",
+        cv=2,
+        n_jobs=2,
+        error_score="raise",
+    ).fit(X, y)
+    assert search.best_params_["n_clusters"] == 3
+    for name in ("ari", "acc", "silhouette"):
+        assert np.isfinite(search.cv_results_[f"mean_test_{name}"]).all()
+
+
+# ---------------------------------------------------------------------------- callbacks, history
+
+
+@each
+def test_callbacks_and_history(Estimator, X, tmp_path, capsys):
+    class Count(Callback):
+        phases = ()
+
+        def on_train_begin(self, net, **kwargs):
+            self.phases = (*self.phases, net.phase_)
+
+    count = Count()
+    fitted = small(Estimator, callbacks=[count]).fit(X)
+    assert count.phases[-1] == "cluster"
+    assert [row["epoch"] for row in fitted.history_] == list(range(1, len(fitted.history_) + 1))
+    fitted.history_.to_file(str(tmp_path / "history.json"))
+    assert json.loads((tmp_path / "history.json").read_text()) == fitted.history_.to_list()
+    assert pd.DataFrame(fitted.history_.to_list())["train_loss"].notna().all()
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+@each
+def test_progress(Estimator, X, capsys):
+    fitted = small(Estimator, verbose=1).fit(X)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    for phase in {row["phase"] for row in fitted.history_}:
+        assert phase in captured.err
+
+
+# ----------------------------------------------------------------------------------------- words
+
+
+@each
+def test_documented_defaults(Estimator):
+    documented = {
+        parameter.name: parameter.type
+        for parameter in NumpyDocString(Estimator.__doc__)["Parameters"]
+    }
+    signature = inspect.signature(Estimator).parameters
+    assert list(documented) == list(signature)
+    for name, parameter in signature.items():
+        words = documented[name].replace('"', "'")
+        assert f"default={parameter.default!r}" in words, name
+
+
+@each
+def test_documented_attributes(Estimator, X):
+    documented = {a.name for a in NumpyDocString(Estimator.__doc__)["Attributes"]}
+    fitted = small(Estimator).fit(pd.DataFrame(X, columns=list("abcde")))
+    assert {name for name in vars(fitted) if name.endswith("_")} == documented

@@ -1,0 +1,200 @@
+"""Augmentation: what it may change, by how much, and where its randomness comes from."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from skdeepclust.training import _augment, affine_warp, color_jitter, make_augmentation
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def still(monkeypatch):
+    """Switch ranges off, all or all but the named ones."""
+
+    def switch(*, keep=()):
+        for name in ("ROTATION", "SHIFT", "SCALE", "BRIGHTNESS", "CONTRAST", "SATURATION"):
+            if name not in keep:
+                monkeypatch.setattr(_augment, name, 0.0)
+
+    return switch
+
+
+def images(n=6, channels=3, height=9, width=9):
+    x = torch.randint(256, (n, channels, height, width), generator=torch.Generator().manual_seed(1))
+    return x.float() / 255
+
+
+def blobs(n, height, width, right, down, width_of_blob=1.5):
+    """A bright spot so many pixels right of and below the centre."""
+    y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    x, y = x - (width - 1) / 2 - right, y - (height - 1) / 2 - down
+    blob = torch.exp(-(x**2 + y**2) / (2 * width_of_blob**2))
+    return blob.expand(n, 1, height, width)
+
+
+def spots(x):
+    """Where the bright spot is, (n, 2): pixels right of and below the centre."""
+    height, width = x.shape[-2:]
+    mass = x.sum((1, 2, 3))
+    right = (x.sum((1, 2)) * (torch.arange(width) - (width - 1) / 2)).sum(1) / mass
+    down = (x.sum((1, 3)) * (torch.arange(height) - (height - 1) / 2)).sum(1) / mass
+    return torch.stack([right, down], 1)
+
+
+# ------------------------------------------------------------------ make_augmentation
+
+
+def test_names_and_callables(generator):
+    assert make_augmentation(None, generator) is None
+    assert make_augmentation(torch.flip, generator) is torch.flip
+    with pytest.raises(ValueError, match="augment='flip' is unknown; expected None, 'affine'"):
+        make_augmentation("flip", generator)
+
+
+def test_named_augmentations_do_what_they_say():
+    def fresh():
+        return torch.Generator().manual_seed(3)
+
+    x, one = images(), fresh()
+    assert torch.equal(make_augmentation("affine", fresh())(x), affine_warp(x, fresh()))
+    both = color_jitter(affine_warp(x, one), one)
+    assert torch.equal(make_augmentation("image", fresh())(x), both)
+
+
+@pytest.mark.parametrize("augment", ["affine", "image"])
+@pytest.mark.parametrize("shape", [(6, 1, 9, 9), (6, 3, 9, 9), (1, 2, 8, 5), (2, 4, 1, 1)])
+def test_shape_dtype_and_range_stay(generator, augment, shape):
+    x = images(*shape)
+    before = x.clone()
+    y = make_augmentation(augment, generator)(x)
+    assert y.shape == x.shape
+    assert y.dtype == torch.float32
+    assert y.min() >= 0
+    assert y.max() <= 1
+    assert torch.equal(x, before)  # the batch itself stays
+
+
+@pytest.mark.parametrize("augment", ["affine", "image"])
+def test_only_the_local_generator_is_drawn_from(augment):
+    x, state = images(), torch.random.get_rng_state()
+    first, again, other = (
+        make_augmentation(augment, torch.Generator().manual_seed(seed))(x) for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other)
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("augment", ["affine", "image"])
+def test_each_image_and_each_call_its_own_way(generator, augment):
+    x = images(1).expand(4, -1, -1, -1)
+    warp = make_augmentation(augment, generator)
+    first, second = warp(x), warp(x)
+    assert not torch.allclose(first[0], first[1])
+    assert not torch.allclose(first, second)
+
+
+@pytest.mark.parametrize("shape", [(6, 3, 9, 9), (6, 1, 8, 5)])
+@pytest.mark.parametrize("augment", ["affine", "image"])
+def test_ranges_of_zero_are_the_identity(still, generator, augment, shape):
+    still()
+    x = images(*shape)
+    torch.testing.assert_close(make_augmentation(augment, generator)(x), x, atol=1e-5, rtol=1e-5)
+
+
+def test_ranges_are_those_documented():
+    assert math.degrees(_augment.ROTATION) == pytest.approx(10)
+    assert (_augment.SHIFT, _augment.SCALE) == (0.1, 0.1)
+
+
+# ------------------------------------------------------------------ affine_warp
+
+
+def test_constant_centre_stays_and_the_outside_is_black(generator):
+    x = torch.full((20, 3, 32, 32), 0.7)
+    y = affine_warp(x, generator)
+    torch.testing.assert_close(y[:, :, 12:20, 12:20], x[:, :, 12:20, 12:20])
+    assert (y[:, :, 0, 0].min(), y[:, :, -1, -1].min()) == (0, 0)
+
+
+@pytest.mark.parametrize(("height", "width"), [(41, 41), (41, 61)])
+def test_shift_is_at_most_a_tenth_of_each_side(still, generator, height, width):
+    still(keep=["SHIFT"])
+    moved = spots(affine_warp(blobs(300, height, width, 0, 0), generator))
+    reach = moved.abs().amax(0) / torch.tensor([width, height])
+    assert (reach <= 0.101).all()
+    assert (reach >= 0.09).all()
+    assert (moved.mean(0).abs() < 0.02 * width).all()  # either way alike
+    assert abs(torch.corrcoef(moved.T)[0, 1]) < 0.2  # the two directions on their own
+
+
+def test_scale_is_at_most_a_tenth(still, generator):
+    still(keep=["SCALE"])
+    zoom = spots(affine_warp(blobs(300, 61, 61, 16, 0), generator))[:, 0] / 16
+    assert 0.895 <= zoom.min() < 0.92
+    assert 1.08 < zoom.max() <= 1.105
+
+
+@pytest.mark.parametrize(("height", "width"), [(61, 61), (31, 61)])
+@pytest.mark.parametrize(("right", "down"), [(9, 0), (0, 9)])
+def test_rotation_is_rigid_and_at_most_ten_degrees(still, generator, height, width, right, down):
+    still(keep=["ROTATION"])
+    spot = spots(affine_warp(blobs(300, height, width, right, down), generator))
+    torch.testing.assert_close(spot.norm(dim=1), torch.full((300,), 9.0), atol=0.1, rtol=0)
+    across = spot[:, 1] if right else spot[:, 0]
+    angle = torch.rad2deg(torch.asin(across / 9))
+    assert 9 < angle.max() < 10.3
+    assert -10.3 < angle.min() < -9
+
+
+# ------------------------------------------------------------------ color_jitter
+
+
+def test_constant_images_have_no_colour_to_change(generator):
+    x = torch.full((4, 3, 5, 5), 0.3)
+    torch.testing.assert_close(color_jitter(x, generator), x)
+
+
+@pytest.mark.parametrize("scale", [1.0, 255.0])
+def test_brightness_is_a_share_of_the_range(still, generator, scale):
+    still(keep=["BRIGHTNESS"])
+    x = torch.full((300, 1, 2, 2), 0.5)
+    x[0, 0, 0, 0], x[0, 0, 0, 1] = 0, 1  # the range of the batch
+    moved = (color_jitter(x * scale, generator) / scale - x)[1:]
+    assert (moved.amax((1, 2, 3)) - moved.amin((1, 2, 3)) < 1e-5).all()  # a whole image alike
+    assert 0.18 < moved.max() <= 0.2001
+    assert -0.2001 <= moved.min() < -0.18
+
+
+def test_contrast_keeps_the_mean_of_an_image(still, generator):
+    still(keep=["CONTRAST"])
+    x = 0.5 + 0.1 * (images(300, 1) - 0.5)
+    x[0, 0, 0, 0], x[0, 0, 0, 1] = 0, 1  # room in the range, so that nothing is cut off
+    y = color_jitter(x, generator)[1:]
+    torch.testing.assert_close(y.mean((1, 2, 3)), x[1:].mean((1, 2, 3)))
+    ratio = y.std((1, 2, 3)) / x[1:].std((1, 2, 3))
+    assert 0.695 < ratio.min() < 0.73
+    assert 1.27 < ratio.max() < 1.305
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_saturation_keeps_the_grey_and_needs_three_channels(still, generator, channels):
+    still(keep=["SATURATION"])
+    x = 0.5 + 0.1 * (images(300, channels) - 0.5)
+    x[0, 0, 0, 0], x[0, 0, 0, 1] = 0, 1
+    y, x = color_jitter(x, generator)[1:], x[1:]
+    if channels != 3:
+        torch.testing.assert_close(y, x)
+        return
+    torch.testing.assert_close(y.mean(1), x.mean(1))
+    ratio = y.std(1).mean((1, 2)) / x.std(1).mean((1, 2))
+    assert 0.595 < ratio.min() < 0.64
+    assert 1.36 < ratio.max() < 1.405

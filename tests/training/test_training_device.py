@@ -1,0 +1,96 @@
+"""Device names."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from skdeepclust.training import fast_matmul, resolve_device
+
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+without_mps = pytest.mark.skipif(
+    torch.backends.mps.is_available(), reason="needs a machine without MPS"
+)
+
+
+def test_auto_is_cuda_where_there_is_one():
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert resolve_device("auto") == torch.device(expected)
+
+
+@pytest.mark.parametrize("available", [True, False])
+def test_auto_asks_torch(monkeypatch, available):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: available)
+    assert resolve_device("auto").type == ("cuda" if available else "cpu")
+
+
+@pytest.mark.parametrize("device", ["cpu", torch.device("cpu")])
+def test_cpu(device):
+    assert resolve_device(device) == torch.device("cpu")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:x", "", "cuda:-1", None])
+def test_what_torch_does_not_know_is_named(device):
+    with pytest.raises(
+        ValueError, match=f"device={device!r} is not a torch device; expected 'auto'"
+    ):
+        resolve_device(device)
+
+
+@pytest.mark.parametrize("device", ["meta", "xpu", torch.device("meta")])
+def test_devices_of_other_kinds_are_refused(device):
+    with pytest.raises(ValueError, match=r"is not supported; expected a CPU, CUDA or MPS device"):
+        resolve_device(device)
+
+
+@without_cuda
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1", torch.device("cuda")])
+def test_cuda_without_cuda(device):
+    with pytest.raises(ValueError, match=r"sees 0 CUDA devices here; use device='auto'"):
+        resolve_device(device)
+
+
+@pytest.mark.parametrize(("device", "n_devices"), [("cuda:99", 2), ("cuda:2", 2), ("cuda:1", 1)])
+def test_cuda_index_too_high(monkeypatch, device, n_devices):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_devices)
+    with pytest.raises(ValueError, match=f"device='{device}' .* sees {n_devices} CUDA devices"):
+        resolve_device(device)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", "cuda:1"])
+def test_cuda_index_within_reach(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert resolve_device(device) == torch.device(device)
+
+
+@without_mps
+def test_mps_without_mps():
+    with pytest.raises(ValueError, match=r"sees no MPS device here; use device='auto'"):
+        resolve_device("mps")
+
+
+@pytest.mark.cuda
+@needs_cuda
+def test_cuda_with_cuda():
+    assert resolve_device("cuda") == torch.device("cuda")
+    with pytest.raises(ValueError, match="CUDA devices here"):
+        resolve_device(f"cuda:{torch.cuda.device_count()}")
+
+
+def test_fast_matmul_changes_nothing_on_the_cpu():
+    before = torch.get_float32_matmul_precision()
+    with fast_matmul(torch.device("cpu")):
+        assert torch.get_float32_matmul_precision() == before
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_fast_matmul_is_switched_off_again_after_an_error():
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with pytest.raises(KeyError, match="'high'"), fast_matmul(torch.device("cuda")):
+            raise KeyError(torch.get_float32_matmul_precision())
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision(before)
