@@ -92,4 +92,4 @@ def run(experiment: str, method: str, seed: int, X, y, fit_predict, **details) -
 
 
 def load_all() -> list[dict]:
-    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.*.*.json"))]

@@ -64,6 +64,14 @@ class ClusteringModule(nn.Module, ABC):
         """Renumber the clusters: the new cluster j is the old ``order[j]``."""
 
 
+def resolve_batch_size(batch_size: int | str, n: int) -> int:
+    """``batch_size``, or for "auto" the power of two from 32 to 256 that makes at least 25 steps an
+    epoch where there are so many samples."""
+    if batch_size != "auto":
+        return int(batch_size)
+    return min(256, max(32, 2 ** int(math.log2(max(1, n / 25)))))
+
+
 @dataclass
 class Run:
     """One restart: what lives as long as a training does."""
@@ -98,7 +106,7 @@ class BaseDeepClusterer(
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "input_shape": ["array-like", None],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "augment": [StrOptions({"affine", "image"}), callable, None],
@@ -170,7 +178,7 @@ class BaseDeepClusterer(
                 run.module = self._build_module(run).to(rows.device)
             run.net = PhasedNet(
                 run.module,
-                batch_size=self.batch_size,
+                batch_size=resolve_batch_size(self.batch_size, len(rows)),
                 generator=run.generator,
                 device=rows.device,
                 callbacks=self.callbacks,

@@ -103,6 +103,7 @@ class StatDECModule(ClusteringModule):
 PAPER_SETTINGS = {
     "mnist": {
         "n_clusters": 10,
+        "batch_size": 256,
         "pretrain": "layer_wise",
         "pretrain_epochs": 200,
         "max_epochs": 200,
@@ -117,7 +118,143 @@ PAPER_SETTINGS = {
 
 
 class StatDEC(ReconstructionMixin, BaseDeepClusterer):
-    """DOC"""
+    """Deep embedded clustering with statistics pooling and frequency-aware targets.
+
+    An autoencoder is trained on reconstruction, its embedding is clustered, and then both are
+    trained together on ``L = λ KL(P‖Q) + (1 - λ) L_r`` (eq. 1, 2 of [1]_): Q are the soft
+    assignments to the cluster centres by a Student's t kernel (eq. 3), P a sharpened form of them
+    (eq. 4, 5), L_r the reconstruction error. A pooling layer in the decoder tells it what the
+    cluster of each sample looks like (eq. 6).
+
+    Inputs are centred and divided by one number inside the network, so that L_r is the share of
+    the data's variance that is lost, whatever the units; which features weigh more remains the
+    units' choice, as in PCA: put a StandardScaler in front where they mean nothing.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters, K.
+    network : {"mlp"} or callable, default='mlp'
+        Autoencoder, or a factory ``(input_shape, latent_dim) -> nn.Module`` whose module has
+        ``encode(x)`` and ``decode(z)``.
+    hidden_dims : sequence of int, default=(500, 500, 1000)
+        Widths of the hidden layers of "mlp"; the decoder has them in reverse. Not used by a
+        factory.
+    latent_dim : int, default=10
+        Width of the embedding.
+    input_shape : (int, int, int) or None, default=None
+        ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
+        (n_samples, C, H, W) needs none.
+    pretrain : {"end_to_end", "layer_wise"}, default='end_to_end'
+        Train the autoencoder whole, or first layer by layer with dropout 0.2, each for
+        ``pretrain_epochs``, as the paper does.
+    pretrain_epochs : int >= 0 or "auto", default='auto'
+        "auto" makes 2,000 training steps, but at least 15 and at most 100 epochs.
+    max_epochs : int >= 1 or "auto", default='auto'
+        Epochs of the joint training. "auto" makes 600 training steps, but at least 10 and at most
+        40 epochs.
+    batch_size : int >= 2 or "auto", default='auto'
+        Samples per step. "auto" is 256, less for fewer than 6,400 samples, at least 32.
+    lr : float, default=0.001
+        Learning rate of Adam, in both phases.
+    lr_decay : {"cosine", "constant"} or int, default='cosine'
+        Course of the rate within a phase: half a cosine down to 0, none, or a division by 10 every
+        so many steps.
+    init : {"gmm", "kmeans"} or clusterer, default='gmm'
+        Where the clusters start: "gmm" merges the components of eight over-complete Gaussian
+        mixtures, "kmeans" is the best of 20 runs of k-means; or a scikit-learn clusterer that
+        finds ``n_clusters`` clusters in the embedding.
+    n_init : int, default=1
+        Whole restarts; the one with the best unsupervised objective wins.
+    warmup_epochs : int >= 0, default=3
+        Joint epochs in which P are the responsibilities of the start.
+    clustering_weight : float in [0, 1], default=0.5
+        λ. The paper has 0.1, for a reconstruction error in units of its own.
+    degrees_of_freedom : float > 0, default=1.0
+        α of the Student's t kernel.
+    target : {"dec", "assigned", "posterior", "printed"}, default='dec'
+        What the squared assignments are divided by: DEC's soft frequency u [2]_ ("dec"), or
+        ``u + v`` with v, the part of hard and rare samples, summed over the samples assigned to
+        the cluster ("assigned"), over all samples by their share ("posterior"), or over all
+        samples as printed ("printed"). See Notes.
+    focus : float >= 0, default=2.0
+        γ of eq. 5; without effect for "dec".
+    statistics_pooling : bool, default=True
+        Put the pooling layer into the decoder.
+    whiten : bool, default=True
+        Scale the embedding at the start so that clusters have on average a unit covariance, which
+        is the scale of the Student's t kernel.
+    update_interval : int >= 1 or None, default=None
+        Training steps between updates of P and of the labels, over the whole data; None is once
+        an epoch.
+    augment : {"affine", "image"}, callable or None, default=None
+        For images, in the joint training: a warped batch is to be assigned and reconstructed as if
+        it were not warped. "affine" rotates, scales and shifts, "image" changes colours as well; a
+        callable maps a batch (n, C, H, W) to another.
+    tol : float in [0, 1), default=0.001
+        Training stops when a smaller share of the labels changes between two updates.
+    random_state : int, RandomState instance or None, default=None
+        Determines everything that is random.
+    verbose : int, default=0
+        Above 0: one progress line per phase.
+    callbacks : list of skorch callbacks or None, default=None
+        Told of every phase, epoch, batch and gradient.
+    device : str or torch.device, default='auto'
+        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps".
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,), int64
+        Cluster of each training sample; there are no gaps.
+    cluster_centers_ : ndarray of shape (n_clusters, latent_dim), float32
+        Centres in the embedding.
+    cluster_sizes_ : ndarray of shape (n_clusters,), int64
+        Training samples in each cluster.
+    n_iter_ : int
+        Epochs of the joint training that were run.
+    converged_ : bool
+        Whether it ended by ``tol``.
+    stop_reason_ : str
+        "converged", "max_epochs" or "callback".
+    restart_scores_ : ndarray of shape (n_init,)
+        Unsupervised objective of each restart, the negative joint loss; higher is better.
+    history_ : skorch.history.History
+        A dict per epoch: phase, train_loss, kl, reconstruction, label_change, cluster_sizes, dur.
+    module_ : torch.nn.Module
+        The trained network.
+    input_shape_ : tuple of int
+        Shape of one sample as the network sees it.
+    n_features_in_ : int
+        Features of X; for images C times H times W.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X had string ones.
+
+    See Also
+    --------
+    sklearn.mixture.GaussianMixture : A mixture in the space of the features.
+
+    Notes
+    -----
+    NOTES
+
+    References
+    ----------
+    .. [1] M. Rezaei, E. Dorigatti, D. Ruegamer and B. Bischl, "Joint Debiased Representation
+       Learning and Imbalanced Data Clustering", arXiv 2109.05232.
+    .. [2] J. Xie, R. Girshick and A. Farhadi, "Unsupervised Deep Embedding for Clustering
+       Analysis", ICML 2016.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepclust import StatDEC
+    >>> X, y = make_blobs(200, centers=3, n_features=6, random_state=0)
+    >>> model = StatDEC(n_clusters=3, hidden_dims=(32, 32), latent_dim=3, random_state=0).fit(X)
+    >>> sorted(model.cluster_sizes_.tolist())
+    [66, 67, 67]
+    >>> model.transform(X).shape
+    (200, 3)
+    """
 
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
         **BaseDeepClusterer._parameter_constraints,
@@ -152,7 +289,7 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
         pretrain="end_to_end",
         pretrain_epochs="auto",
         max_epochs="auto",
-        batch_size=256,
+        batch_size="auto",
         lr=1e-3,
         lr_decay="cosine",
         init="gmm",
