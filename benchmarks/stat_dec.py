@@ -1,6 +1,6 @@
 """StatDEC's benchmarks.
 
-``python -m benchmarks.stat_dec digits | mnist | shift | long_tailed | table``
+``python -m benchmarks.stat_dec digits | mnist | shift | long_tailed | targets | table``
 
 MNIST comes from :func:`skdeepclust.datasets.fetch_mnist`: a local ``mnist.npz`` in the folder that
 the environment variable SKDEEPCLUST_DATA names, or the public copy on OpenML. Each run is one file
@@ -50,7 +50,24 @@ DEC = {
 }
 
 
+def targets(seeds):
+    """The readings of the target, and the pooling layer, on long-tailed digits."""
+    X, y = load_digits(return_X_y=True)
+    for seed in seeds:
+        X_tail, y_tail = make_imbalanced(X, y, 10, kind="long_tailed", random_state=seed)
+        for target in ("dec", "assigned", "posterior", "printed"):
+            estimator = stat_dec(seed, target=target)
+            measure("long-tailed digits 10", target, estimator, seed, X_tail, y_tail)
+        without = stat_dec(seed, statistics_pooling=False)
+        measure("long-tailed digits 10", "dec without pooling", without, seed, X_tail, y_tail)
+
+
+ONLY: list[str] = []
+
+
 def measure(experiment, method, estimator, seed, X, y, **details):
+    if ONLY and method not in ONLY:
+        return None
     if isinstance(estimator, StatDEC):
         details |= {
             "n_iter": lambda: estimator.n_iter_,
@@ -113,7 +130,7 @@ def long_tailed(seeds):
     for ratio in (10, 100):
         for seed in seeds:
             X_tail, y_tail = make_imbalanced(
-                X, y, ratio, kind="long_tailed", n_max=2000, random_state=seed
+                X, y, ratio, kind="long_tailed", n_max=1000, random_state=seed
             )
             flat = X_tail.reshape(len(X_tail), -1) / np.float32(255)
             for name, estimator in {
@@ -181,13 +198,17 @@ def _spread(values, digits) -> str:
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("experiment", choices=["digits", "mnist", "shift", "long_tailed", "table"])
+    parser.add_argument(
+        "experiment", choices=["digits", "mnist", "shift", "long_tailed", "targets", "table"]
+    )
+    parser.add_argument("--only", nargs="+", default=[], help="names of methods")
     parser.add_argument("--seeds", type=int, nargs="+", default=None)
     arguments = parser.parse_args()
     if arguments.experiment == "table":
         return table()
-    default = {"digits": range(5), "mnist": range(3), "shift": range(1), "long_tailed": range(5)}
-    seeds = arguments.seeds or default[arguments.experiment]
+    ONLY.extend(arguments.only)
+    default = {"mnist": range(3), "shift": range(1)}
+    seeds = arguments.seeds or default.get(arguments.experiment, range(5))
     return globals()[arguments.experiment](list(seeds))
 
 

@@ -10,10 +10,10 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-# Several mixtures with more components than clusters, each on its own part of the data.
-N_MIXTURES, SUBSET = 8, 10_000
-# At most so many components per cluster, and so many samples per parameter of a component.
-MOST_COMPONENTS, SAMPLES_PER_PARAMETER = 5, 2
+# So many mixtures, each on its own part of the data.
+N_MIXTURES, SUBSET = 16, 10_000
+# At most so many components per cluster, and at least so many samples per parameter of a component.
+MOST_COMPONENTS, SAMPLES_PER_PARAMETER = 5, 1.25
 # In units of the standardised embedding: keeps a component from closing in on a few samples.
 REGULARIZATION = 3e-2
 
@@ -39,17 +39,22 @@ def start_responsibilities(init, Z: np.ndarray, n_clusters: int, rng: np.random.
     ValueError
         When a user's clusterer does not return labels 0 to n_clusters - 1.
     """
+    with warnings.catch_warnings():
+        # Mixtures need not end, and where there are fewer distinct embeddings than clusters, dead
+        # clusters get a warning of their own later.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if isinstance(init, str) and init == "gmm":
+            return agreed_mixtures(Z, n_clusters, rng)
+        return _responsibilities_of(init, Z, n_clusters, rng)
+
+
+def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.RandomState):
     if isinstance(init, str):
-        if init == "gmm":
-            return merged_mixtures(Z, n_clusters, rng)
         init = KMeans(n_clusters, n_init=20)
     clusterer = clone(init)
     if "random_state" in clusterer.get_params() and clusterer.random_state is None:
         clusterer.set_params(random_state=rng.randint(2**31 - 1))
-    with warnings.catch_warnings():
-        # Fewer distinct embeddings than clusters: dead clusters get a warning of their own later.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        labels = np.asarray(clusterer.fit_predict(Z))
+    labels = np.asarray(clusterer.fit_predict(Z))
     found = np.unique(labels)
     if len(found) > n_clusters or found[0] < 0 or found[-1] >= n_clusters:
         raise ValueError(
@@ -62,14 +67,14 @@ def start_responsibilities(init, Z: np.ndarray, n_clusters: int, rng: np.random.
     return np.eye(n_clusters, dtype=np.float32)[labels]
 
 
-def merged_mixtures(Z: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:
-    """Responsibilities agreed on by several Gaussian mixtures with more components than clusters.
+def agreed_mixtures(Z: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:
+    """Responsibilities agreed on by many Gaussian mixtures with more components than clusters.
 
     A class is seldom one Gaussian, and a mixture of ``n_clusters`` ends in a local optimum where
     one component covers two classes and another half a class. So each mixture gets too many, and
-    components of all mixtures that claim the same samples are merged, as accumulated evidence (Fred
-    and Jain, "Combining multiple clusterings using evidence accumulation", 2005; Hennig, "Methods
-    for merging Gaussian mixture components", 2010), until ``n_clusters`` groups are left.
+    the graph between samples and the components of all mixtures that claim them is cut into
+    ``n_clusters`` parts by its leading singular vectors (Fern and Brodley, "Solving cluster
+    ensemble problems by bipartite graph partitioning", 2004).
 
     Parameters
     ----------
@@ -87,19 +92,19 @@ def merged_mixtures(Z: np.ndarray, n_clusters: int, rng: np.random.RandomState) 
     mixtures = []
     for _ in range(N_MIXTURES):
         part = S[rng.permutation(len(S))[:SUBSET]]
-        mixtures.append(_mixture(part, n_clusters, rng).fit(part))
+        mixtures.append(_rich_mixture(part, n_clusters, rng).fit(part))
     claims = np.concatenate([mixture.predict_proba(part) for mixture in mixtures], axis=1)
-    group = merge_components(claims, part, n_clusters)
+    labels = cut_bipartite_graph(claims, n_clusters, rng)
+    # What share of a component lies in each cluster; a sample inherits it from its components.
+    share = claims.T @ np.eye(n_clusters)[labels] + np.finfo(float).tiny
+    share /= share.sum(1, keepdims=True)
     responsibilities = np.zeros((len(S), n_clusters))
-    first = 0
-    for mixture in mixtures:
-        member = np.eye(n_clusters)[group[first : first + mixture.n_components]]
-        responsibilities += mixture.predict_proba(S) @ member / N_MIXTURES
-        first += mixture.n_components
+    for mixture, part_share in zip(mixtures, np.split(share, N_MIXTURES), strict=True):
+        responsibilities += mixture.predict_proba(S) @ part_share / N_MIXTURES
     return responsibilities.astype(np.float32)
 
 
-def _mixture(part: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> GaussianMixture:
+def _rich_mixture(part: np.ndarray, n_clusters: int, rng: np.random.RandomState):
     """A mixture as rich as the samples can pay for, in covariance first and then in components."""
     n, dim = part.shape
     parameters = {"full": dim * (dim + 3) / 2 + 1, "diag": 2 * dim + 1, "spherical": dim + 2}
@@ -115,42 +120,27 @@ def _mixture(part: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> G
     )
 
 
-def merge_components(claims: np.ndarray, S: np.ndarray, n_groups: int) -> np.ndarray:
-    """Merge components that claim the same samples.
-
-    The pair to merge next is that with the largest lift, the probability that both claim a sample
-    over what it would be by chance: unlike the overlap itself it does not favour large components.
-    Where no pair overlaps, it is the pair with the nearest means.
+def cut_bipartite_graph(
+    claims: np.ndarray, n_clusters: int, rng: np.random.RandomState
+) -> np.ndarray:
+    """Cut the graph between samples and components into clusters of samples.
 
     Parameters
     ----------
     claims : ndarray of shape (n, n_components)
-        What part of each sample a component claims.
-    S : ndarray of shape (n, dim)
-        The samples.
-    n_groups : int
+        Weight of the edge between a sample and a component; rows have equal sums.
+    n_clusters : int
+    rng : RandomState
 
     Returns
     -------
-    ndarray of shape (n_components,), int
-        Group of each component, from 0 to n_groups - 1.
+    ndarray of shape (n,), int
     """
-    overlap, size, total = claims.T @ claims, claims.sum(0), claims.T @ S
-    group = np.arange(len(size))
-    alive = list(group)
-    while len(alive) > n_groups:
-        weight = np.maximum(size[alive], np.finfo(float).tiny)
-        lift = overlap[np.ix_(alive, alive)] / np.outer(weight, weight)
-        np.fill_diagonal(lift, 0)
-        if lift.max() == 0:
-            means = total[alive] / weight[:, None]
-            lift = -np.linalg.norm(means[:, None] - means, axis=2)
-            np.fill_diagonal(lift, -np.inf)
-        a, b = (alive[i] for i in np.unravel_index(lift.argmax(), lift.shape))
-        overlap[a] += overlap[b]
-        overlap[:, a] += overlap[:, b]
-        size[a] += size[b]
-        total[a] += total[b]
-        group[group == b] = a
-        alive.remove(b)
-    return np.unique(group, return_inverse=True)[1]
+    scaled = claims / np.sqrt(np.maximum(claims.sum(0), np.finfo(float).tiny))
+    # The left singular vectors, by way of the small Gram matrix of the components.
+    _, right = np.linalg.eigh(scaled.T @ scaled)
+    left = scaled @ right[:, -n_clusters:]
+    left /= np.maximum(np.linalg.norm(left, axis=0), np.finfo(float).tiny)
+    left /= np.maximum(np.linalg.norm(left, axis=1, keepdims=True), np.finfo(float).tiny)
+    kmeans = KMeans(n_clusters, n_init=20, random_state=rng.randint(2**31 - 1))
+    return kmeans.fit_predict(left)
