@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
 # So many mixtures, each on its own part of the data.
-N_MIXTURES, SUBSET = 16, 10_000
+N_MIXTURES, SUBSET = 32, 5_000
 # At most so many components per cluster, and at least so many samples per parameter of a component.
 MOST_COMPONENTS, SAMPLES_PER_PARAMETER = 5, 1.25
 # In units of the standardised embedding: keeps a component from closing in on a few samples.

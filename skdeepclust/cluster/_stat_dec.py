@@ -12,6 +12,7 @@ import warnings
 from numbers import Integral, Real
 
 import torch
+from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 
 from .._sklearn_compat import HasMethods, Interval, StrOptions
@@ -161,9 +162,9 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
         Course of the rate within a phase: half a cosine down to 0, none, or a division by 10 every
         so many steps.
     init : {"gmm", "kmeans"} or clusterer, default='gmm'
-        Where the clusters start: "gmm" merges the components of eight over-complete Gaussian
-        mixtures, "kmeans" is the best of 20 runs of k-means; or a scikit-learn clusterer that
-        finds ``n_clusters`` clusters in the embedding.
+        Where the clusters start: "gmm" is what 32 Gaussian mixtures with more components than
+        clusters agree on, "kmeans" the best of 20 runs of k-means; or a scikit-learn clusterer
+        that finds ``n_clusters`` clusters in the embedding.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     warmup_epochs : int >= 0, default=3
@@ -401,10 +402,15 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
         r = torch.from_numpy(
             start_responsibilities(self.init, z.cpu().numpy(), self.n_clusters, run.rng)
         ).to(run.device)  # (n, K)
+        centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)
         if self.whiten:
-            module.latent_map.whiten_within(z, r.argmax(1))
-            z = module.latent_map(z)
-        module.centers.copy_(r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1))
+            residual = (z - centers[r.argmax(1)]).cpu().numpy()
+            # Shrunk: few samples in many dimensions show directions without spread that have some.
+            covariance, _ = ledoit_wolf(residual, assume_centered=True)
+            covariance = torch.as_tensor(covariance, device=run.device)
+            module.latent_map.whiten(z.mean(0), covariance)
+            centers = module.latent_map(centers)
+        module.centers.copy_(centers)
         return r
 
     def _self_train(self, run: Run, responsibilities: Tensor) -> None:

@@ -61,24 +61,18 @@ class LatentMap(nn.Module):
     def inverse(self, z: Tensor) -> Tensor:
         return z @ self.inverse_matrix + self.shift
 
-    def whiten_within(self, z: Tensor, labels: Tensor) -> None:
-        """Set the map under which the clusters of ``z`` have on average the identity as covariance.
+    def whiten(self, center: Tensor, covariance: Tensor) -> None:
+        """Set the map under which embeddings of this covariance have the identity as theirs.
 
         Parameters
         ----------
-        z : Tensor of shape (n, latent_dim)
-            Embeddings before the map.
-        labels : Tensor of shape (n,), int64
+        center : Tensor of shape (latent_dim,)
+            Goes to the origin.
+        covariance : Tensor of shape (latent_dim, latent_dim)
+            Where it has no spread at all, the embedding keeps its scale.
         """
-        member = torch.nn.functional.one_hot(labels).to(z.dtype)  # (n, K)
-        centers = member.T @ z / member.sum(0).clamp(min=1).unsqueeze(1)
-        residual = (z - centers[labels]).double()
-        covariance = residual.T @ residual / len(z)
-        values, vectors = torch.linalg.eigh(covariance)
-        # Directions without spread (constant data, one sample a cluster) get the largest one.
-        floor = 1e-6 * values.max().clamp(min=0)
-        spread = torch.where(values > floor, values, values.max()).sqrt()
-        spread = torch.where(spread > 0, spread, 1.0)
-        self.shift = z.mean(0)
-        self.matrix = ((vectors / spread) @ vectors.T).to(z.dtype)
-        self.inverse_matrix = ((vectors * spread) @ vectors.T).to(z.dtype)
+        values, vectors = torch.linalg.eigh(covariance.double())
+        scale = torch.where(values > 0, values, 1.0).sqrt()
+        self.shift = center
+        self.matrix = ((vectors / scale) @ vectors.T).to(center.dtype)
+        self.inverse_matrix = ((vectors * scale) @ vectors.T).to(center.dtype)

@@ -1,0 +1,115 @@
+"""Where clusters start."""
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.cluster import SpectralBiclustering
+from sklearn.datasets import make_blobs, make_moons
+from sklearn.metrics import adjusted_rand_score
+from sklearn.mixture import GaussianMixture
+
+from skdeepclust.cluster._start import (
+    agreed_mixtures,
+    cut_bipartite_graph,
+    start_responsibilities,
+)
+
+
+def rng(seed=0):
+    return np.random.RandomState(seed)
+
+
+@pytest.mark.parametrize("init", ["gmm", "kmeans"])
+def test_rows_are_probabilities(init):
+    Z, y = make_blobs(120, centers=4, n_features=3, cluster_std=0.4, random_state=1)
+    r = start_responsibilities(init, Z.astype(np.float32), 4, rng())
+    assert r.dtype == np.float32
+    np.testing.assert_allclose(r.sum(1), 1, rtol=1e-5)
+    assert r.min() >= 0
+    assert adjusted_rand_score(y, r.argmax(1)) == 1
+
+
+def test_classes_that_are_no_gaussians():
+    """Two half moons: a mixture of two Gaussians cuts each of them, many richer ones agree."""
+    Z, y = make_moons(600, noise=0.05, random_state=0)
+    plain = GaussianMixture(2, n_init=5, random_state=0).fit_predict(Z)
+    assert adjusted_rand_score(y, plain) < 0.7
+    for seed in range(3):
+        assert adjusted_rand_score(y, agreed_mixtures(Z, 2, rng(seed)).argmax(1)) > 0.98
+
+
+@pytest.mark.parametrize("n", [4, 9, 50, 400])
+@pytest.mark.parametrize("dim", [1, 2, 12])
+def test_any_size(n, dim):
+    Z = rng(n).normal(size=(n, dim))
+    r = agreed_mixtures(Z, 4, rng())
+    assert r.shape == (n, 4)
+    np.testing.assert_allclose(r.sum(1), 1, rtol=1e-5)
+
+
+def test_embeddings_without_spread():
+    r = agreed_mixtures(np.ones((30, 3)), 3, rng())
+    assert np.isfinite(r).all()
+
+
+def test_same_stream_same_start():
+    Z = rng(5).normal(size=(80, 3))
+    assert np.array_equal(agreed_mixtures(Z, 3, rng(1)), agreed_mixtures(Z, 3, rng(1)))
+    assert not np.array_equal(agreed_mixtures(Z, 3, rng(1)), agreed_mixtures(Z, 3, rng(2)))
+
+
+def test_the_embedding_may_have_any_scale():
+    Z, y = make_blobs(120, centers=3, n_features=3, cluster_std=0.4, random_state=1)
+    found = agreed_mixtures(Z * [1e-3, 1, 1e4] + 7, 3, rng()).argmax(1)
+    assert adjusted_rand_score(y, found) == 1
+
+
+def test_cut_of_a_graph_in_pieces():
+    """Components that share no sample between pieces: the cut is along the pieces, exactly."""
+    pieces = np.repeat([0, 1, 2], [50, 30, 5])
+    claims = np.zeros((85, 7))
+    for piece, components in enumerate(([0, 3, 5], [1, 6], [2, 4])):
+        rows = np.flatnonzero(pieces == piece)
+        claims[np.ix_(rows, components)] = rng(piece).dirichlet(np.ones(len(components)), len(rows))
+    assert adjusted_rand_score(pieces, cut_bipartite_graph(claims, 3, rng())) == 1
+
+
+def test_cut_minimises_the_normalised_cut_of_a_small_graph():
+    """Against every way to cut twelve samples in two."""
+    claims = rng(3).dirichlet(np.ones(4) * 0.3, 12)
+
+    def normalised_cut(labels):
+        # Of the bipartite graph, its components put where most of their weight is.
+        weight = np.stack([claims[labels == k].sum(0) for k in (0, 1)])  # (2, components)
+        side = weight.argmax(0)
+        value = 0.0
+        for k in (0, 1):
+            inside = weight[k][side == k].sum()
+            volume = (labels == k).sum() + claims[:, side == k].sum()
+            if volume == 0:
+                return np.inf
+            value += (volume - 2 * inside) / volume
+        return value
+
+    every = [np.array(bits) for bits in itertools.product((0, 1), repeat=12) if 0 < sum(bits) < 12]
+    values = np.sort([normalised_cut(labels) for labels in every])
+    found = normalised_cut(cut_bipartite_graph(claims, 2, rng()))
+    assert found <= values[len(values) // 50], "among the best two of a hundred"
+
+
+def test_singular_vectors_are_those_of_spectral_coclustering():
+    """On two blocks scikit-learn's biclustering of the same matrix finds the same rows."""
+    claims = np.kron(np.eye(2), np.full((20, 3), 1 / 3)) * 0.8 + 0.2 / 6
+    claims += rng(0).uniform(0, 0.02, claims.shape)
+    claims /= claims.sum(1, keepdims=True)
+    theirs = SpectralBiclustering(2, random_state=0).fit(claims).row_labels_
+    assert adjusted_rand_score(theirs, cut_bipartite_graph(claims, 2, rng())) == 1
+
+
+def test_no_warning_for_mixtures_cut_short():
+    Z = rng(2).normal(size=(500, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        start_responsibilities("gmm", Z, 3, rng())
