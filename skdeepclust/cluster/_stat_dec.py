@@ -469,31 +469,36 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
     def _revive(self, run: Run, z: Tensor) -> Tensor:
         """Put the centre of every empty cluster on the sample that is worst served; return q."""
         module = run.module
-        q = module.soft_assign(z)
+        revived = set()
         for _ in range(self.n_clusters):
-            sizes = torch.bincount(q.argmax(1), minlength=self.n_clusters)
-            empty = (sizes == 0).nonzero().flatten()
-            if not len(empty):
-                break
+            q = module.soft_assign(z)
+            empty = self._empty_clusters(q)
             distance = torch.cdist(z, module.centers).amin(1)
             worst = distance.argmax()
-            if distance[worst] == 0:  # no distinct sample is left
-                warnings.warn(
-                    f"{len(empty)} of n_clusters={self.n_clusters} clusters stay empty: the data "
-                    "has no more distinct samples; lower n_clusters",
-                    DeadClusterWarning,
-                    stacklevel=2,
-                )
+            if not empty or distance[worst] == 0:  # 0: no distinct sample is left
                 break
+            module.centers[empty[0]] = z[worst]
+            revived.add(empty[0])
+        q = module.soft_assign(z)
+        if empty := self._empty_clusters(q):
             warnings.warn(
-                f"cluster {int(empty[0])} had lost all its samples and was started anew; if this "
-                "goes on, lower n_clusters or lr",
+                f"{len(empty)} of n_clusters={self.n_clusters} clusters stay empty: the data has "
+                "no more distinct samples; lower n_clusters",
                 DeadClusterWarning,
                 stacklevel=2,
             )
-            module.centers[empty[0]] = z[worst]
-            q = module.soft_assign(z)
+        elif revived:
+            warnings.warn(
+                f"clusters {sorted(revived)} had lost all their samples and were started anew; if "
+                "this goes on, lower n_clusters or lr",
+                DeadClusterWarning,
+                stacklevel=2,
+            )
         return q
+
+    def _empty_clusters(self, q: Tensor) -> list[int]:
+        sizes = torch.bincount(q.argmax(1), minlength=self.n_clusters)
+        return (sizes == 0).nonzero().flatten().tolist()
 
     def _objective(self, run: Run) -> float:
         """The negative joint loss over the whole data (eq. 1), its target that of its own q."""

@@ -69,10 +69,12 @@ class LatentMap(nn.Module):
         center : Tensor of shape (latent_dim,)
             Goes to the origin.
         covariance : Tensor of shape (latent_dim, latent_dim)
-            Where it has no spread at all, the embedding keeps its scale.
+            Zero leaves the scale as it is.
         """
         values, vectors = torch.linalg.eigh(covariance.double())
-        scale = torch.where(values > 0, values, 1.0).sqrt()
+        # A direction without spread gets the least that float32 can invert, not an infinite scale.
+        scale = values.clamp(min=1e-6 * values.max().item()).sqrt()
+        scale = torch.where(scale > 0, scale, 1.0)
         self.shift = center
         self.matrix = ((vectors / scale) @ vectors.T).to(center.dtype)
         self.inverse_matrix = ((vectors * scale) @ vectors.T).to(center.dtype)

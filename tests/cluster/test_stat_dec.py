@@ -107,10 +107,16 @@ def test_first_targets_are_those_of_the_start(blobs, warmup):
 
 def test_whitening_scales_the_embedding_to_the_clusters(blobs):
     X, _ = blobs
-    start = small(max_epochs=1, lr=1e-12, init="kmeans").fit(X)
-    z, labels = start.transform(X), start.labels_
-    residual = z - np.stack([z[labels == k].mean(0) for k in range(3)])[labels]
-    np.testing.assert_allclose(residual.T @ residual / len(z), np.eye(3), atol=2e-3)
+    spread = {}
+    for whiten in (True, False):
+        start = small(max_epochs=1, lr_decay="constant", init="kmeans", whiten=whiten, n_clusters=3)
+        start.set_params(lr=1e-3, pretrain_epochs=30).fit(X)
+        z, labels = start.transform(X), start.labels_
+        residual = z - np.stack([z[labels == k].mean(0) for k in range(3)])[labels]
+        spread[whiten] = np.linalg.eigvalsh(residual.T @ residual / len(z))
+    assert spread[True].min() > 0.5
+    assert spread[True].max() < 1.5
+    assert spread[False].max() / spread[False].min() > 3
 
 
 @pytest.mark.parametrize(

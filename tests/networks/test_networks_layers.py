@@ -58,25 +58,6 @@ def test_standardize_is_saved_and_has_nothing_to_train(rng):
 # ------------------------------------------------------------------ LatentMap
 
 
-def clustered(rng, n=400, dim=3, n_clusters=4):
-    labels = rng.integers(n_clusters, size=n)
-    labels[:n_clusters] = range(n_clusters)
-    spread = rng.normal(size=(dim, dim))
-    z = rng.normal(0, 6, size=(n_clusters, dim))[labels] + rng.normal(size=(n, dim)) @ spread
-    return torch.from_numpy(z).float(), torch.from_numpy(labels)
-
-
-def loop_within_covariance(z, labels):
-    """Average over the samples of their squared deviation from their cluster's mean."""
-    z, labels = z.double().numpy(), labels.numpy()
-    total = np.zeros((z.shape[1], z.shape[1]))
-    for k in np.unique(labels):
-        centre = z[labels == k].mean(0)
-        for row in z[labels == k]:
-            total += np.outer(row - centre, row - centre)
-    return total / len(z)
-
-
 def test_latent_map_starts_as_the_identity(rng):
     z = torch.from_numpy(rng.normal(size=(5, 3))).float()
     layer = LatentMap(3)
@@ -85,75 +66,41 @@ def test_latent_map_starts_as_the_identity(rng):
     assert not list(layer.parameters())
 
 
-def test_whiten_within_gives_the_identity_as_covariance_within_clusters(rng):
-    z, labels = clustered(rng)
+def test_whiten_gives_the_identity_as_covariance(rng):
+    z = torch.from_numpy(rng.normal(size=(400, 3)) * [0.1, 1, 30] + 5).float()
     layer = LatentMap(3)
-    layer.whiten_within(z, labels)
+    layer.whiten(z.mean(0), torch.from_numpy(np.cov(z.double().numpy().T)))
     y = layer(z)
     assert y.dtype == torch.float32
-    np.testing.assert_allclose(loop_within_covariance(y, labels), np.eye(3), atol=1e-4)
-    torch.testing.assert_close(y.mean(0), torch.zeros(3), atol=1e-4, rtol=0)
+    np.testing.assert_allclose(np.cov(y.numpy().T), np.eye(3), atol=1e-3)
+    torch.testing.assert_close(y.mean(0), torch.zeros(3), atol=1e-3, rtol=0)
     torch.testing.assert_close(layer.inverse(y), z, atol=1e-4, rtol=1e-4)
 
 
-def test_whiten_within_does_not_turn_the_embedding(rng):
+def test_whiten_does_not_turn_the_embedding(rng):
     """Of all maps that whiten, the symmetric one stays nearest to the embedding."""
     layer = LatentMap(3)
-    layer.whiten_within(*clustered(rng))
+    layer.whiten(torch.zeros(3), torch.from_numpy(np.cov(rng.normal(size=(3, 20)))))
     torch.testing.assert_close(layer.matrix, layer.matrix.T)
     assert (torch.linalg.eigvalsh(layer.matrix) > 0).all()
 
 
-def test_whiten_within_skips_a_number_without_samples(rng):
-    z, labels = clustered(rng)
-    layer, gap = LatentMap(3), LatentMap(3)
-    layer.whiten_within(z, labels)
-    gap.whiten_within(z, labels * 2)  # clusters 1, 3, 5 have nobody
-    torch.testing.assert_close(gap.matrix, layer.matrix)
-
-
-def degenerate(case, rng):
-    z, labels = clustered(rng, n=40)
-    if case == "constant":
-        return torch.full((40, 3), 7.0), labels
-    if case == "one_sample_per_cluster":
-        return z[:5], torch.arange(5)
-    if case == "one_sample":
-        return z[:1], torch.zeros(1, dtype=torch.int64)
-    if case == "flat":  # no spread along one direction
-        return torch.cat([z[:, :2], z[:, :1] + z[:, 1:2]], 1), labels
-    if case == "huge":
-        return z * 1e12, labels
-    return z * 1e-12, labels  # tiny
-
-
 @pytest.mark.parametrize(
-    "case", ["constant", "one_sample_per_cluster", "one_sample", "flat", "huge", "tiny"]
+    "variances", [[0, 0, 0], [0, 1, 1], [1e-30, 1e-24, 1e-24], [1e20, 1e24, 1e24], [-1e-9, 1, 2]]
 )
-def test_whiten_within_of_degenerate_data_is_finite_and_invertible(rng, case):
-    z, labels = degenerate(case, rng)
+def test_whiten_by_a_degenerate_covariance_can_be_inverted(rng, variances):
     layer = LatentMap(3)
-    layer.whiten_within(z, labels)
-    assert all(torch.isfinite(buffer).all() for buffer in layer.buffers())
+    layer.whiten(torch.ones(3), torch.diag(torch.tensor(variances, dtype=torch.float64)))
+    z = torch.from_numpy(rng.normal(size=(9, 3))).float()
     product = layer.matrix.double() @ layer.inverse_matrix.double()
     torch.testing.assert_close(product, torch.eye(3).double(), atol=1e-4, rtol=0)
-    back = layer.inverse(layer(z))
-    scale = z.abs().max()
-    torch.testing.assert_close(back / scale, z / scale, atol=1e-5, rtol=0)
-
-
-def test_flat_direction_is_not_blown_up(rng):
-    z, labels = degenerate("flat", rng)
-    layer = LatentMap(3)
-    layer.whiten_within(z, labels)
-    covariance = loop_within_covariance(layer(z), labels)
-    np.testing.assert_allclose(np.linalg.eigvalsh(covariance), [0, 1, 1], atol=1e-4)
+    torch.testing.assert_close(layer.inverse(layer(z)), z, atol=1e-5, rtol=1e-4)
 
 
 def test_latent_map_is_saved(rng):
     layer, fresh = LatentMap(3), LatentMap(3)
-    z, labels = clustered(rng)
-    layer.whiten_within(z, labels)
+    z = torch.from_numpy(rng.normal(size=(5, 3))).float()
+    layer.whiten(z.mean(0), 4 * torch.eye(3))
     fresh.load_state_dict(layer.state_dict())
     assert torch.equal(fresh(z), layer(z))
     assert torch.equal(fresh.inverse(z), layer.inverse(z))
