@@ -101,6 +101,8 @@ def test_a_sample_does_not_depend_on_its_company(Estimator, X, method):
     together = getattr(fitted, method)(X)
     alone = np.concatenate([getattr(fitted, method)(X[i : i + 1]) for i in range(5)])
     assert np.array_equal(together[:5], alone)
+    order = np.random.RandomState(0).permutation(len(X))
+    assert np.array_equal(together[order], getattr(fitted, method)(X[order]))
 
 
 @each

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -43,7 +44,7 @@ class Standardize(nn.Module):
 
 
 class LatentMap(nn.Module):
-    """An invertible affine map of the embedding, the identity until it is set."""
+    """An invertible affine map of the embedding by a symmetric matrix; the identity until set."""
 
     shift: Tensor
     matrix: Tensor
@@ -56,10 +57,11 @@ class LatentMap(nn.Module):
         self.register_buffer("inverse_matrix", torch.eye(latent_dim))
 
     def forward(self, z: Tensor) -> Tensor:
-        return (z - self.shift) @ self.matrix
+        # By linear, which unlike z @ matrix rounds each row the same wherever it stands in z.
+        return F.linear(z - self.shift, self.matrix)
 
     def inverse(self, z: Tensor) -> Tensor:
-        return z @ self.inverse_matrix + self.shift
+        return F.linear(z, self.inverse_matrix) + self.shift
 
     def whiten(self, center: Tensor, covariance: Tensor) -> None:
         """Set the map under which embeddings of this covariance have the identity as theirs.
