@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -43,6 +42,15 @@ class Standardize(nn.Module):
         return x * self.scale + self.mean
 
 
+def _rowwise_product(z: Tensor, symmetric: Tensor) -> Tensor:
+    """``z @ symmetric``, each row rounded alike wherever it stands in z.
+
+    Matrix products of narrow matrices are not: libraries round their last rows another way, and a
+    sample's embedding would depend on its place in the batch.
+    """
+    return (z.unsqueeze(1) * symmetric).sum(2)  # (n, 1, d) * (d, d) -> (n, d)
+
+
 class LatentMap(nn.Module):
     """An invertible affine map of the embedding by a symmetric matrix; the identity until set."""
 
@@ -57,11 +65,10 @@ class LatentMap(nn.Module):
         self.register_buffer("inverse_matrix", torch.eye(latent_dim))
 
     def forward(self, z: Tensor) -> Tensor:
-        # By linear, which unlike z @ matrix rounds each row the same wherever it stands in z.
-        return F.linear(z - self.shift, self.matrix)
+        return _rowwise_product(z - self.shift, self.matrix)
 
     def inverse(self, z: Tensor) -> Tensor:
-        return F.linear(z, self.inverse_matrix) + self.shift
+        return _rowwise_product(z, self.inverse_matrix) + self.shift
 
     def whiten(self, center: Tensor, covariance: Tensor) -> None:
         """Set the map under which embeddings of this covariance have the identity as theirs.
