@@ -21,6 +21,10 @@ test: $(STAMP)  ## the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
+bench: $(STAMP)  ## StatDEC on digits, five seeds (minutes), and the table of all results there are
+	$(BIN)/python -m benchmarks.stat_dec digits
+	$(BIN)/python -m benchmarks.stat_dec table
+
 lint: $(STAMP)  ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
