@@ -76,10 +76,11 @@ for k, center in enumerate(centers):
                   bbox={"boxstyle": "circle", "fc": "white", "alpha": 0.8})  # fmt: skip
 left.set(title="Embedding and clusters (PCA)", xticks=[], yticks=[])
 
-tiles = np.block([[prototypes[5 * i + j] for j in range(5)] for i in range(2)])
+framed = np.pad(prototypes, ((0, 0), (3, 1), (1, 1)))  # room for a line above each
+tiles = np.block([[framed[5 * i + j] for j in range(5)] for i in range(2)])
 middle.imshow(tiles, cmap="gray_r")
 for k in range(10):
-    middle.text(8 * (k % 5), 8 * (k // 5) + 0.6, f"{k} ({model.cluster_sizes_[k]})", color="C3")
+    middle.text(10 * (k % 5) + 1, 12 * (k // 5) + 1.6, f"{k} ({model.cluster_sizes_[k]})")
 middle.set(title="Decoded centres: cluster (size)", xticks=[], yticks=[])
 
 for name, style in {"reconstruction": "C0", "kl": "C1"}.items():
