@@ -241,8 +241,8 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
     takes weight ("printed"). On long-tailed digits (three seeds) "printed" and "posterior" had a
     higher accuracy than "dec", since large classes were split less, at a mean recall over classes
     within about a point, while clusters died under them and were started anew; "assigned" was like
-    "dec". The default is "dec", under which no cluster died. Figures are in ``benchmarks/results/stat_dec.md``, further differences from the
-    paper in ``docs/stat_dec.md``.
+    "dec". The default is "dec", under which no cluster died. Figures are in
+    ``benchmarks/results/stat_dec.md``, further differences from the paper in ``docs/stat_dec.md``.
 
     References
     ----------
