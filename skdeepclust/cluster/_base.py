@@ -242,7 +242,6 @@ class BaseDeepClusterer(
         return self._as_rows(array, device)
 
     def _validate_new_data(self, X) -> Rows:
-        check_is_fitted(self)
         array, image_shape = self._as_array(X, reset=False)
         if image_shape not in (None, self.input_shape_):
             raise ValueError(

@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ..networks import Standardize
 from ..objectives import reconstruction_error
-from ..training import Rows, adam
+from ..training import Batches, Rows, adam
 from ._base import Run
 
 # Dropout of the layer-wise pretraining (Xie et al., 2016).
@@ -29,7 +29,7 @@ def resolve_epochs(epochs: int | str, run: Run, *, steps: int, at_least: int, at
 
 
 def steps_per_epoch(run: Run) -> int:
-    return math.ceil(len(run.rows) / run.net.batch_size)
+    return len(Batches(run.rows, run.net.batch_size, run.generator))
 
 
 def decay(optimizer: Optimizer, lr_decay: str | int, steps: int, rise: float = 0.0) -> LambdaLR:
@@ -61,21 +61,11 @@ def standardize_rows(rows: Rows) -> Standardize:
     return Standardize(mean.float().cpu(), scale if scale > 0 else 1.0)
 
 
-def pretrain_end_to_end(
-    run: Run, epochs: int, lr: float, lr_decay: str | int, phase: str = "pretrain"
-) -> None:
-    """Train the whole autoencoder on reconstruction."""
-    autoencoder, standardize = run.module.autoencoder, run.module.standardize
-    optimizer = adam(autoencoder.parameters(), lr)
-
-    def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-        x = standardize(x)
-        loss = reconstruction_error(x, autoencoder.decode(autoencoder.encode(x))).mean()
-        run.net.minimize(loss)
-        return {"loss": loss, "reconstruction": loss}
-
-    schedule = decay(optimizer, lr_decay, epochs * steps_per_epoch(run), RISE)
-    run.net.run_phase(
+def train_phase(run, phase, parameters, step, *, epochs, lr, lr_decay, rise=0.0) -> str:
+    """A phase with one Adam whose rate follows ``lr_decay``; why it ended."""
+    optimizer = adam(parameters, lr)
+    schedule = decay(optimizer, lr_decay, epochs * steps_per_epoch(run), rise)
+    return run.net.run_phase(
         phase,
         run.rows,
         step,
@@ -83,6 +73,22 @@ def pretrain_end_to_end(
         schedulers={"main": schedule},
         epochs=epochs,
     )
+
+
+def pretrain_end_to_end(
+    run: Run, epochs: int, lr: float, lr_decay: str | int, phase: str = "pretrain"
+) -> None:
+    """Train the whole autoencoder on reconstruction."""
+    autoencoder, standardize = run.module.autoencoder, run.module.standardize
+
+    def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
+        x = standardize(x)
+        loss = reconstruction_error(x, autoencoder.decode(autoencoder.encode(x))).mean()
+        run.net.minimize(loss)
+        return {"loss": loss, "reconstruction": loss}
+
+    schedule = {"epochs": epochs, "lr": lr, "lr_decay": lr_decay, "rise": RISE}
+    train_phase(run, phase, autoencoder.parameters(), step, **schedule)
 
 
 def pretrain_layer_wise(run: Run, epochs: int, lr: float, lr_decay: str | int) -> None:
@@ -106,7 +112,6 @@ def pretrain_layer_wise(run: Run, epochs: int, lr: float, lr_decay: str | int) -
 
 def _pretrain_layer(run, position, down, up, pairs, epochs, lr, lr_decay) -> None:
     last, first = position == len(pairs) - 1, position == 0
-    optimizer = adam([*down.parameters(), *up.parameters()], lr)
 
     def drop(h: Tensor) -> Tensor:
         keep = torch.rand(h.shape, generator=run.generator).to(h.device) >= LAYER_DROPOUT
@@ -123,12 +128,6 @@ def _pretrain_layer(run, position, down, up, pairs, epochs, lr, lr_decay) -> Non
         run.net.minimize(loss)
         return {"loss": loss, "reconstruction": loss}
 
-    schedule = decay(optimizer, lr_decay, epochs * steps_per_epoch(run), RISE)
-    run.net.run_phase(
-        f"pretrain_layer_{position + 1}",
-        run.rows,
-        step,
-        optimizers={"main": optimizer},
-        schedulers={"main": schedule},
-        epochs=epochs,
-    )
+    parameters = [*down.parameters(), *up.parameters()]
+    schedule = {"epochs": epochs, "lr": lr, "lr_decay": lr_decay, "rise": RISE}
+    train_phase(run, f"pretrain_layer_{position + 1}", parameters, step, **schedule)
