@@ -11,7 +11,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	# The pinned torch goes in first, so that nothing else chooses a build of it.
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[plot,test,bench]' ruff
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[plot,test]' ruff
 	@touch $(STAMP)
 
 quickstart: $(STAMP)  ## cluster scikit-learn's digits and draw the result
@@ -21,9 +21,12 @@ test: $(STAMP)  ## the whole test suite
 	$(BIN)/ruff check .
 	$(BIN)/python -m pytest
 
-bench: $(STAMP)  ## StatDEC on digits, five seeds (minutes), and the table of all results there are
+bench: $(STAMP)  ## digits and vectors, five seeds (minutes), and the tables of all results there are
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks.stat_dec digits
+	$(BIN)/python -m benchmarks.neural_mixture_em vectors
 	$(BIN)/python -m benchmarks.stat_dec table
+	$(BIN)/python -m benchmarks.neural_mixture_em table
 
 lint: $(STAMP)  ## style
 	$(BIN)/ruff check .

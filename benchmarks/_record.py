@@ -59,10 +59,10 @@ def digest(X) -> str:
     return hashlib.sha256(np.ascontiguousarray(X).tobytes()).hexdigest()[:16]
 
 
-def run(experiment: str, method: str, seed: int, X, y, fit_predict, **details) -> dict:
+def run(group: str, experiment: str, method: str, seed: int, X, y, fit_predict, **details) -> dict:
     """Time ``fit_predict(X)``, score it, and write the file; a finished run is not run again."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{experiment}.{method}.{seed}.json".replace(" ", "_")
+    (RESULTS / group).mkdir(parents=True, exist_ok=True)
+    path = RESULTS / group / f"{experiment}.{method}.{seed}.json".replace(" ", "_")
     if path.exists():
         return json.loads(path.read_text())
     start = perf_counter()
@@ -91,5 +91,5 @@ def run(experiment: str, method: str, seed: int, X, y, fit_predict, **details) -
     return record
 
 
-def load_all() -> list[dict]:
-    return [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.*.*.json"))]
+def load(group: str) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted((RESULTS / group).glob("*.json"))]

@@ -1,6 +1,6 @@
 """Deep clustering with the scikit-learn interface."""
 
 from ._version import __version__
-from .cluster import StatDEC
+from .cluster import NeuralMixtureEM, StatDEC
 
-__all__ = ["StatDEC", "__version__"]
+__all__ = ["NeuralMixtureEM", "StatDEC", "__version__"]

@@ -42,7 +42,17 @@ def test_scikit_learn_checks(estimator, check):
 # Our own: on a small network, so that each test is about one thing and takes a moment.
 
 SMALL = {
-    "StatDEC": {"hidden_dims": (24, 16), "latent_dim": 3, "pretrain_epochs": 8, "max_epochs": 6}
+    "StatDEC": {"hidden_dims": (24, 16), "latent_dim": 3, "pretrain_epochs": 8, "max_epochs": 6},
+    "NeuralMixtureEM": {
+        "network": "mlp",
+        "hidden_dims": (16,),
+        "latent_dim": 3,
+        "augment": None,
+        "n_starts": 3,
+        "start_epochs": 8,
+        "max_epochs": 6,
+        "batch_size": 32,
+    },
 }
 
 
@@ -249,10 +259,15 @@ def test_a_failed_fit_keeps_the_earlier_one(Estimator, X):
     before = dict(vars(fitted))
     with pytest.raises(ValueError, match="NaN"):
         fitted.fit(np.full((20, 2), np.nan))
-    fitted.set_params(lr=1e12)
-    with pytest.raises(FloatingPointError, match="lower lr"):
+
+    class Break(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise RuntimeError("in the middle of training")
+
+    fitted.set_params(callbacks=[Break()])
+    with pytest.raises(RuntimeError, match="in the middle of training"):
         fitted.fit(X)
-    fitted.set_params(lr=before["lr"])
+    fitted.set_params(callbacks=before["callbacks"])
     assert vars(fitted) == before
 
 

@@ -1,5 +1,6 @@
 """The catalogue: one file per algorithm."""
 
+from ._neural_mixture_em import NeuralMixtureEM
 from ._stat_dec import StatDEC
 
-__all__ = ["StatDEC"]
+__all__ = ["NeuralMixtureEM", "StatDEC"]

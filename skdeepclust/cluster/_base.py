@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 
 from .._sklearn_compat import Interval, StrOptions
 from ..training import (
+    AUGMENTATIONS,
     PhasedNet,
     Rows,
     fast_matmul,
@@ -81,6 +83,9 @@ class Run:
     device: torch.device
     module: ClusteringModule = None
     net: PhasedNet = None
+    # From the indices and the samples of a batch to transformed samples, where an algorithm
+    # has a use for them.
+    transform: Callable[[Tensor, Tensor], Tensor] | None = None
     n_iter: int = 0
     converged: bool = False
     stop_reason: str = "max_epochs"
@@ -96,6 +101,11 @@ class Run:
         """``function`` of every sample, in evaluation mode."""
         return map_rows(function, self.module, self.rows)
 
+    def end(self, stop_reason: str) -> None:
+        """Record how the phase "cluster" ended."""
+        self.stop_reason, self.converged = stop_reason, stop_reason == "converged"
+        self.n_iter = sum(epoch["phase"] == "cluster" for epoch in self.net.history)
+
 
 class BaseDeepClusterer(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
@@ -109,13 +119,16 @@ class BaseDeepClusterer(
         "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
         "n_init": [Interval(Integral, 1, None, closed="left")],
-        "augment": [StrOptions({"affine", "image"}), callable, None],
+        "augment": [StrOptions(set(AUGMENTATIONS)), callable, None],
         "tol": [Interval(Real, 0, 1, closed="left")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "callbacks": [list, None],
         "device": [str, torch.device],
     }
+
+    # Values of ``augment`` that an algorithm has a use for where samples are no images.
+    _vector_augmentations: tuple[str, ...] = ()
 
     # ------------------------------------------------------------------ what an algorithm writes
 
@@ -233,7 +246,7 @@ class BaseDeepClusterer(
         self._sample_shape = image_shape or (d,)
         self.input_shape_ = image_shape or (asked if self.input_shape is not None else (d,))
         is_image = len(self.input_shape_) == 3
-        if self.augment is not None and not is_image:
+        if self.augment not in (None, *self._vector_augmentations) and not is_image:
             raise ValueError(
                 f"augment={self.augment!r} needs images; give input_shape=(channels, height, width)"
                 " or X of shape (n_samples, C, H, W)"

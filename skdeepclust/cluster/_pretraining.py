@@ -2,77 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from numbers import Integral
-
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
-from ..networks import Standardize
 from ..objectives import reconstruction_error
-from ..training import Batches, Rows, adam
 from ._base import Run
+from ._phases import train_phase
 
 # Dropout of the layer-wise pretraining (Xie et al., 2016).
 LAYER_DROPOUT = 0.2
 # The one-cycle schedule of the pretraining: the share of steps in which the rate rises.
 RISE = 0.1
-
-
-def resolve_epochs(epochs: int | str, run: Run, *, steps: int, at_least: int, at_most: int) -> int:
-    """``epochs``, or for "auto" as many as make ``steps`` training steps, within the bounds."""
-    if isinstance(epochs, Integral):
-        return int(epochs)
-    return min(at_most, max(at_least, math.ceil(steps / steps_per_epoch(run))))
-
-
-def steps_per_epoch(run: Run) -> int:
-    return len(Batches(run.rows, run.net.batch_size, run.generator))
-
-
-def decay(optimizer: Optimizer, lr_decay: str | int, steps: int, rise: float = 0.0) -> LambdaLR:
-    """The learning rate's course over ``steps`` steps.
-
-    "cosine" falls from 1 to 0 along half a cosine, after a linear rise over the share ``rise``; an
-    int divides by 10 every so many steps; "constant" does nothing.
-    """
-
-    def factor(step: int) -> float:
-        if isinstance(lr_decay, Integral):
-            return 0.1 ** (step // lr_decay)
-        if lr_decay == "constant":
-            return 1.0
-        rising = rise * steps
-        if step < rising:
-            return (step + 1) / (rising + 1)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, steps - rising))))
-
-    return LambdaLR(optimizer, factor)
-
-
-def standardize_rows(rows: Rows) -> Standardize:
-    """The :class:`Standardize` layer for these rows, in one pass per moment."""
-    parts = [slice(start, start + 4096) for start in range(0, len(rows), 4096)]
-    mean = sum(rows[part].double().sum(0) for part in parts) / len(rows)
-    squares = sum((rows[part].double() - mean).square().sum() for part in parts)
-    scale = math.sqrt(float(squares) / (len(rows) * mean.numel()))
-    return Standardize(mean.float().cpu(), scale if scale > 0 else 1.0)
-
-
-def train_phase(run, phase, parameters, step, *, epochs, lr, lr_decay, rise=0.0) -> str:
-    """A phase with one Adam whose rate follows ``lr_decay``; why it ended."""
-    optimizer = adam(parameters, lr)
-    schedule = decay(optimizer, lr_decay, epochs * steps_per_epoch(run), rise)
-    return run.net.run_phase(
-        phase,
-        run.rows,
-        step,
-        optimizers={"main": optimizer},
-        schedulers={"main": schedule},
-        epochs=epochs,
-    )
 
 
 def pretrain_end_to_end(

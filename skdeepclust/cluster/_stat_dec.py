@@ -8,7 +8,6 @@ Clustering").
 from __future__ import annotations
 
 import itertools
-import warnings
 from numbers import Integral, Real
 
 import torch
@@ -16,7 +15,6 @@ from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 
 from .._sklearn_compat import HasMethods, Interval, StrOptions
-from ..exceptions import DeadClusterWarning
 from ..networks import LatentMap, Standardize, StatisticsPooling, make_autoencoder
 from ..objectives import (
     assignment_kl,
@@ -24,16 +22,11 @@ from ..objectives import (
     student_t_assignment,
     target_distribution,
 )
-from ..training import make_augmentation
+from ..training import INFERENCE_BATCH, make_augmentation
 from ._base import BaseDeepClusterer, ClusteringModule, ReconstructionMixin, Run
-from ._pretraining import (
-    pretrain_end_to_end,
-    pretrain_layer_wise,
-    resolve_epochs,
-    standardize_rows,
-    steps_per_epoch,
-    train_phase,
-)
+from ._phases import resolve_epochs, standardize_rows, steps_per_epoch, train_phase
+from ._pretraining import pretrain_end_to_end, pretrain_layer_wise
+from ._revival import revive_empty
 from ._start import start_responsibilities
 
 
@@ -98,6 +91,15 @@ class StatDECModule(ClusteringModule):
         self.centers.copy_(self.centers[order])
         if self.pooling is not None:
             self.pooling.reorder(order)
+
+
+def parts(z: Tensor) -> tuple[Tensor, ...]:
+    """Rows in parts: distances to all centres take n_clusters times their memory."""
+    return z.split(INFERENCE_BATCH)
+
+
+def soft_assign(module: StatDECModule, z: Tensor) -> Tensor:
+    return torch.cat([module.soft_assign(part) for part in parts(z)])
 
 
 # What the paper trains with, where it differs from our defaults. The numbers of epochs and the
@@ -189,10 +191,11 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
     update_interval : int >= 1 or None, default=None
         Training steps between updates of P and of the labels, over the whole data; None is once
         an epoch.
-    augment : {"affine", "image"}, callable or None, default=None
+    augment : {"affine", "strong_affine", "image"}, callable or None, default=None
         For images, in the joint training: a warped batch is to be assigned and reconstructed as if
-        it were not warped. "affine" rotates, scales and shifts, "image" changes colours as well; a
-        callable maps a batch (n, C, H, W) to another.
+        it were not warped. "affine" rotates, scales and shifts a little, "strong_affine" does so
+        further and shears, "image" is "affine" and a change of colours; a callable maps a batch
+        (n, C, H, W) to another.
     tol : float in [0, 1), default=0.001
         Training stops when a smaller share of the labels changes between two updates.
     random_state : int, RandomState instance or None, default=None
@@ -450,9 +453,7 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
             return {"loss": loss, "kl": kl, "reconstruction": reconstruction}
 
         schedule = {"epochs": epochs, "lr": self.lr, "lr_decay": self.lr_decay}
-        run.stop_reason = train_phase(run, "cluster", module.parameters(), step, **schedule)
-        run.n_iter = sum(epoch["phase"] == "cluster" for epoch in net.history)
-        run.converged = run.stop_reason == "converged"
+        run.end(train_phase(run, "cluster", module.parameters(), step, **schedule))
         self._revive(run, run.map(module.embed))
 
     def _update_target(self, run: Run, labels: Tensor) -> tuple[Tensor, Tensor, float]:
@@ -468,42 +469,23 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
     def _revive(self, run: Run, z: Tensor) -> Tensor:
         """Put the centre of every empty cluster on the sample that is worst served; return q."""
         module = run.module
-        q = module.soft_assign(z)
-        revived = []
-        while (empty := self._empty_clusters(q)) and len(revived) < self.n_clusters:
-            distance = torch.cdist(z, module.centers).amin(1)
+
+        def restart(cluster: int, q: Tensor) -> bool:
+            distance = torch.cat([torch.cdist(part, module.centers).amin(1) for part in parts(z)])
             worst = distance.argmax()
             if distance[worst] == 0:  # no distinct sample is left
-                break
-            module.centers[empty[0]] = z[worst]
-            revived.append(empty[0])
-            q = module.soft_assign(z)
-        if empty:
-            warnings.warn(
-                f"{len(empty)} of n_clusters={self.n_clusters} clusters stay empty: the data has "
-                "no more distinct samples; lower n_clusters",
-                DeadClusterWarning,
-                stacklevel=2,
-            )
-        elif revived:
-            warnings.warn(
-                f"clusters {sorted(set(revived))} had lost all their samples and were started "
-                "anew; if this goes on, lower n_clusters or lr",
-                DeadClusterWarning,
-                stacklevel=2,
-            )
-        return q
+                return False
+            module.centers[cluster] = z[worst]
+            return True
 
-    def _empty_clusters(self, q: Tensor) -> list[int]:
-        sizes = torch.bincount(q.argmax(1), minlength=self.n_clusters)
-        return (sizes == 0).nonzero().flatten().tolist()
+        return revive_empty(self.n_clusters, lambda: soft_assign(module, z), restart)
 
     def _objective(self, run: Run) -> float:
         """The negative joint loss over the whole data (eq. 1), its target that of its own q."""
         module = run.module
         z = run.map(module.embed)
         with torch.no_grad():
-            q = module.soft_assign(z)
+            q = soft_assign(module, z)
             kl = assignment_kl(target_distribution(q, self.target, self.focus), q).mean()
         reconstruction = -run.map(module.score).mean()
         weight = self.clustering_weight

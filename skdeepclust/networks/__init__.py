@@ -1,14 +1,23 @@
 """Networks that know no estimator."""
 
 from ._autoencoders import AUTOENCODERS, MLPAutoencoder, make_autoencoder
+from ._backbones import BACKBONES, CNNBackbone, MLPBackbone, make_backbone
 from ._layers import LatentMap, Standardize
+from ._mixture_heads import MixtureHeads
+from ._sobel import Sobel
 from ._statistics_pooling import StatisticsPooling
 
 __all__ = [
     "AUTOENCODERS",
+    "BACKBONES",
+    "CNNBackbone",
     "LatentMap",
     "MLPAutoencoder",
+    "MLPBackbone",
+    "MixtureHeads",
+    "Sobel",
     "Standardize",
     "StatisticsPooling",
     "make_autoencoder",
+    "make_backbone",
 ]

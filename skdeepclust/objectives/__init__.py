@@ -7,13 +7,25 @@ from ._assignment import (
     student_t_assignment,
     target_distribution,
 )
+from ._mixture import (
+    consistency_kl,
+    expected_log_density,
+    mixture_log_likelihood,
+    mixture_log_posterior,
+    share_scale,
+)
 from ._reconstruction import reconstruction_error
 
 __all__ = [
     "assignment_kl",
+    "consistency_kl",
+    "expected_log_density",
     "frequency_penalty",
     "harden_assignment",
+    "mixture_log_likelihood",
+    "mixture_log_posterior",
     "reconstruction_error",
+    "share_scale",
     "student_t_assignment",
     "target_distribution",
 ]

@@ -1,15 +1,18 @@
 """The engine: seeds, devices, batches, phases. It knows no algorithm."""
 
-from ._augment import affine_warp, color_jitter, make_augmentation
-from ._batches import Batches, Rows, map_rows
+from ._augment import AUGMENTATIONS, affine_warp, color_jitter, make_augmentation
+from ._batches import INFERENCE_BATCH, Batches, Rows, map_rows
 from ._device import fast_matmul, resolve_device
-from ._net import PhasedNet, adam
+from ._net import PhasedNet, Step, adam
 from ._seed import isolated_randomness, seeded_construction, spawn_seeds
 
 __all__ = [
+    "AUGMENTATIONS",
+    "INFERENCE_BATCH",
     "Batches",
     "PhasedNet",
     "Rows",
+    "Step",
     "adam",
     "affine_warp",
     "color_jitter",

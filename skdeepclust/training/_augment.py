@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +12,23 @@ from torch import Tensor
 
 Augmentation = Callable[[Tensor], Tensor]
 
-# Ranges of the affine warp (Guo et al., "Deep Embedded Clustering with Data Augmentation", 2018).
-ROTATION, SHIFT, SCALE = math.radians(10), 0.1, 0.1
-BRIGHTNESS, CONTRAST, SATURATION = 0.2, 0.3, 0.4
+
+@dataclass(frozen=True)
+class AffineRanges:
+    """How far a warp goes either way: radians, and shares of the side or of the size."""
+
+    rotation: float
+    shift: float
+    scale: float
+    shear: float
+
+
+# Guo et al., "Deep Embedded Clustering with Data Augmentation", 2018.
+MILD = AffineRanges(rotation=math.radians(10), shift=0.1, scale=0.1, shear=0.0)
+# Slanted and upright handwriting overlap under it; under the mild one they may not.
+STRONG = AffineRanges(rotation=math.radians(20), shift=0.1, scale=0.2, shear=0.3)
+BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.2, 0.3, 0.4, math.radians(36)
+AUGMENTATIONS = ("affine", "strong_affine", "image")
 
 
 def make_augmentation(
@@ -24,10 +39,12 @@ def make_augmentation(
         return augment
     if augment == "affine":
         return lambda x: affine_warp(x, generator)
+    if augment == "strong_affine":
+        return lambda x: affine_warp(x, generator, STRONG)
     if augment == "image":
         return lambda x: color_jitter(affine_warp(x, generator), generator)
     raise ValueError(
-        f"augment={augment!r} is unknown; expected None, 'affine', 'image' or a callable"
+        f"augment={augment!r} is unknown; expected None, one of {AUGMENTATIONS} or a callable"
     )
 
 
@@ -36,14 +53,16 @@ def _uniform(n: int, spread: float, like: Tensor, generator: torch.Generator) ->
     return ((torch.rand(n, generator=generator) * 2 - 1) * spread).to(like.device)
 
 
-def affine_warp(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Rotate by up to 10 degrees, scale and shift by up to 10 %, each image its own way.
+def affine_warp(x: Tensor, generator: torch.Generator, ranges: AffineRanges = MILD) -> Tensor:
+    """Rotate, shear, scale and shift, each image its own way.
 
     Parameters
     ----------
     x : Tensor of shape (n, C, H, W)
     generator : torch.Generator
         A CPU generator; it alone is drawn from.
+    ranges : AffineRanges, default=MILD
+        MILD: up to 10 degrees and 10 %; STRONG: 20 degrees, scale 20 %, shift 10 %, shear 30 %.
 
     Returns
     -------
@@ -51,19 +70,23 @@ def affine_warp(x: Tensor, generator: torch.Generator) -> Tensor:
         What comes in from outside is 0.
     """
     n = len(x)
-    angle = _uniform(n, ROTATION, x, generator)
-    zoom = 1 + _uniform(n, SCALE, x, generator)
+    angle = _uniform(n, ranges.rotation, x, generator)
+    zoom = 1 + _uniform(n, ranges.scale, x, generator)
     cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
     # The grid spans [-1, 1], so a share of the side is twice as much there.
-    right, down = (_uniform(n, 2 * SHIFT, x, generator) for _ in range(2))
+    right, down = (_uniform(n, 2 * ranges.shift, x, generator) for _ in range(2))
+    shear = _uniform(n, ranges.shear, x, generator)
     aspect = x.shape[2] / x.shape[3]  # the grid's units are half sides: without it, not rigid
-    theta = torch.stack([cos, -sin * aspect, right, sin / aspect, cos, down], 1).view(n, 2, 3)
+    theta = torch.stack(
+        [cos, (shear * cos - sin) * aspect, right, sin / aspect, cos + shear * sin, down], 1
+    ).view(n, 2, 3)
     grid = F.affine_grid(theta, list(x.shape), align_corners=False)  # (n, H, W, 2)
     return F.grid_sample(x, grid, align_corners=False)
 
 
 def color_jitter(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Change brightness and contrast, and with three channels saturation, each image its own way.
+    """Change brightness and contrast, and with three channels hue and saturation, each image its
+    own way.
 
     Parameters
     ----------
@@ -81,8 +104,18 @@ def color_jitter(x: Tensor, generator: torch.Generator) -> Tensor:
         return _uniform(n, spread, x, generator).view(n, 1, 1, 1)
 
     if x.shape[1] == 3:
+        x = _rotate_hue(x, _uniform(n, HUE, x, generator))
         grey = x.mean(1, keepdim=True)
         x = grey + (1 + factor(SATURATION)) * (x - grey)
     mean = x.mean((1, 2, 3), keepdim=True)
     x = mean + (1 + factor(CONTRAST)) * (x - mean)
     return (x + factor(BRIGHTNESS) * (high - low)).clamp(low, high)
+
+
+def _rotate_hue(x: Tensor, angle: Tensor) -> Tensor:
+    """Turn the colours of RGB images (n, 3, H, W) about the grey axis by angles (n,)."""
+    # Rodrigues' formula for the axis (1, 1, 1) / sqrt(3).
+    cos, sin = torch.cos(angle).view(-1, 1, 1), torch.sin(angle).view(-1, 1, 1)
+    cross = x.new_tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
+    turn = cos * torch.eye(3).to(x) + sin * cross + (1 - cos) / 3  # (n, 3, 3)
+    return torch.einsum("nij,njhw->nihw", turn, x)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 # Rows of one inference batch: large enough for full speed, small enough for bounded memory.
-INFERENCE_BATCH = 1024
+INFERENCE_BATCH = 512
 # Below this many rows a matrix product takes other code paths and rounds differently, so that a
 # sample's result would depend on its company; smaller batches are filled up to it.
 SMALLEST_BATCH = 32

@@ -245,3 +245,14 @@ def test_cuda(blobs):
     other = pickle.loads(pickle.dumps(fitted))
     assert not next(other.module_.parameters()).is_cuda
     assert np.array_equal(other.set_params(device="cpu").predict(X), fitted.labels_)
+
+
+def test_a_diverging_fit_is_an_error_and_keeps_the_earlier_one(blobs):
+    X, _ = blobs
+    fitted = small().fit(X)
+    before = dict(vars(fitted))
+    fitted.set_params(lr=1e12)
+    with pytest.raises(FloatingPointError, match="lower lr"):
+        fitted.fit(X)
+    fitted.set_params(lr=before["lr"])
+    assert vars(fitted) == before

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple, replace
 
 import pytest
 import torch
 
-from skdeepclust.training import _augment, affine_warp, color_jitter, make_augmentation
+from skdeepclust.training import (
+    AUGMENTATIONS,
+    _augment,
+    affine_warp,
+    color_jitter,
+    make_augmentation,
+)
+from skdeepclust.training._augment import MILD, STRONG, AffineRanges
+
+STILL = AffineRanges(rotation=0.0, shift=0.0, scale=0.0, shear=0.0)
 
 
 @pytest.fixture
@@ -17,10 +27,10 @@ def generator():
 
 @pytest.fixture
 def still(monkeypatch):
-    """Switch ranges off, all or all but the named ones."""
+    """Switch the ranges of colours off, all or all but the named ones."""
 
     def switch(*, keep=()):
-        for name in ("ROTATION", "SHIFT", "SCALE", "BRIGHTNESS", "CONTRAST", "SATURATION"):
+        for name in ("BRIGHTNESS", "CONTRAST", "SATURATION", "HUE"):
             if name not in keep:
                 monkeypatch.setattr(_augment, name, 0.0)
 
@@ -49,13 +59,19 @@ def spots(x):
     return torch.stack([right, down], 1)
 
 
+def only(**ranges):
+    """A warp of the named kinds alone."""
+    return replace(STILL, **ranges)
+
+
 # ------------------------------------------------------------------ make_augmentation
 
 
 def test_names_and_callables(generator):
     assert make_augmentation(None, generator) is None
     assert make_augmentation(torch.flip, generator) is torch.flip
-    with pytest.raises(ValueError, match="augment='flip' is unknown; expected None, 'affine'"):
+    message = r"augment='flip' is unknown; expected None, one of \('affine', .*\) or a callable"
+    with pytest.raises(ValueError, match=message):
         make_augmentation("flip", generator)
 
 
@@ -64,12 +80,17 @@ def test_named_augmentations_do_what_they_say():
         return torch.Generator().manual_seed(3)
 
     x, one = images(), fresh()
-    assert torch.equal(make_augmentation("affine", fresh())(x), affine_warp(x, fresh()))
+    assert AUGMENTATIONS == ("affine", "strong_affine", "image")
+    mild, strong = affine_warp(x, fresh(), MILD), affine_warp(x, fresh(), STRONG)
+    assert not torch.allclose(mild, strong)
+    assert torch.equal(affine_warp(x, fresh()), mild)
+    assert torch.equal(make_augmentation("affine", fresh())(x), mild)
+    assert torch.equal(make_augmentation("strong_affine", fresh())(x), strong)
     both = color_jitter(affine_warp(x, one), one)
     assert torch.equal(make_augmentation("image", fresh())(x), both)
 
 
-@pytest.mark.parametrize("augment", ["affine", "image"])
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
 @pytest.mark.parametrize("shape", [(6, 1, 9, 9), (6, 3, 9, 9), (1, 2, 8, 5), (2, 4, 1, 1)])
 def test_shape_dtype_and_range_stay(generator, augment, shape):
     x = images(*shape)
@@ -82,7 +103,7 @@ def test_shape_dtype_and_range_stay(generator, augment, shape):
     assert torch.equal(x, before)  # the batch itself stays
 
 
-@pytest.mark.parametrize("augment", ["affine", "image"])
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
 def test_only_the_local_generator_is_drawn_from(augment):
     x, state = images(), torch.random.get_rng_state()
     first, again, other = (
@@ -93,7 +114,7 @@ def test_only_the_local_generator_is_drawn_from(augment):
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("augment", ["affine", "image"])
+@pytest.mark.parametrize("augment", AUGMENTATIONS)
 def test_each_image_and_each_call_its_own_way(generator, augment):
     x = images(1).expand(4, -1, -1, -1)
     warp = make_augmentation(augment, generator)
@@ -103,16 +124,17 @@ def test_each_image_and_each_call_its_own_way(generator, augment):
 
 
 @pytest.mark.parametrize("shape", [(6, 3, 9, 9), (6, 1, 8, 5)])
-@pytest.mark.parametrize("augment", ["affine", "image"])
-def test_ranges_of_zero_are_the_identity(still, generator, augment, shape):
+def test_ranges_of_zero_are_the_identity(still, generator, shape):
     still()
     x = images(*shape)
-    torch.testing.assert_close(make_augmentation(augment, generator)(x), x, atol=1e-5, rtol=1e-5)
+    y = color_jitter(affine_warp(x, generator, STILL), generator)
+    torch.testing.assert_close(y, x, atol=1e-5, rtol=1e-5)
 
 
 def test_ranges_are_those_documented():
-    assert math.degrees(_augment.ROTATION) == pytest.approx(10)
-    assert (_augment.SHIFT, _augment.SCALE) == (0.1, 0.1)
+    assert astuple(MILD) == (math.radians(10), 0.1, 0.1, 0.0)
+    assert astuple(STRONG) == (math.radians(20), 0.1, 0.2, 0.3)
+    assert math.degrees(_augment.HUE) == pytest.approx(36)
 
 
 # ------------------------------------------------------------------ affine_warp
@@ -126,9 +148,8 @@ def test_constant_centre_stays_and_the_outside_is_black(generator):
 
 
 @pytest.mark.parametrize(("height", "width"), [(41, 41), (41, 61)])
-def test_shift_is_at_most_a_tenth_of_each_side(still, generator, height, width):
-    still(keep=["SHIFT"])
-    moved = spots(affine_warp(blobs(300, height, width, 0, 0), generator))
+def test_shift_is_at_most_a_tenth_of_each_side(generator, height, width):
+    moved = spots(affine_warp(blobs(300, height, width, 0, 0), generator, only(shift=0.1)))
     reach = moved.abs().amax(0) / torch.tensor([width, height])
     assert (reach <= 0.101).all()
     assert (reach >= 0.09).all()
@@ -136,23 +157,53 @@ def test_shift_is_at_most_a_tenth_of_each_side(still, generator, height, width):
     assert abs(torch.corrcoef(moved.T)[0, 1]) < 0.2  # the two directions on their own
 
 
-def test_scale_is_at_most_a_tenth(still, generator):
-    still(keep=["SCALE"])
-    zoom = spots(affine_warp(blobs(300, 61, 61, 16, 0), generator))[:, 0] / 16
-    assert 0.895 <= zoom.min() < 0.92
-    assert 1.08 < zoom.max() <= 1.105
+@pytest.mark.parametrize("scale", [0.1, 0.2])
+def test_scale_is_at_most_the_given_share(generator, scale):
+    zoom = spots(affine_warp(blobs(300, 61, 61, 16, 0), generator, only(scale=scale)))[:, 0] / 16
+    assert 0.995 - scale <= zoom.min() < 1.02 - scale
+    assert 0.98 + scale < zoom.max() <= 1.005 + scale
 
 
+@pytest.mark.parametrize("degrees", [10, 20])
 @pytest.mark.parametrize(("height", "width"), [(61, 61), (31, 61)])
 @pytest.mark.parametrize(("right", "down"), [(9, 0), (0, 9)])
-def test_rotation_is_rigid_and_at_most_ten_degrees(still, generator, height, width, right, down):
-    still(keep=["ROTATION"])
-    spot = spots(affine_warp(blobs(300, height, width, right, down), generator))
+def test_rotation_is_rigid_and_at_most_the_given_angle(
+    generator, height, width, right, down, degrees
+):
+    ranges = only(rotation=math.radians(degrees))
+    spot = spots(affine_warp(blobs(300, height, width, right, down), generator, ranges))
     torch.testing.assert_close(spot.norm(dim=1), torch.full((300,), 9.0), atol=0.1, rtol=0)
     across = spot[:, 1] if right else spot[:, 0]
     angle = torch.rad2deg(torch.asin(across / 9))
-    assert 9 < angle.max() < 10.3
-    assert -10.3 < angle.min() < -9
+    assert degrees - 1 < angle.max() < degrees + 0.3
+    assert -degrees - 0.3 < angle.min() < -degrees + 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(41, 41), (31, 61)])
+def test_shear_moves_rows_sideways_in_proportion_to_their_height(height, width):
+    def moved(right, down):
+        x, fresh = blobs(300, height, width, right, down), torch.Generator().manual_seed(0)
+        return spots(affine_warp(x, fresh, only(shear=0.3))) - torch.tensor([right, down])
+
+    low, high, middle = moved(0, 10), moved(2, -5), moved(3, 0)
+    for move in (low, high, middle):
+        torch.testing.assert_close(move[:, 1], torch.zeros(300), atol=0.05, rtol=0)
+    # The same generator, so the same shears: each row by its share, on the other side the other way
+    torch.testing.assert_close(high[:, 0], -low[:, 0] / 2, atol=0.05, rtol=0)
+    torch.testing.assert_close(middle[:, 0], torch.zeros(300), atol=0.05, rtol=0)
+    shear = low[:, 0] / 10
+    assert 0.28 < shear.max() < 0.305
+    assert -0.305 < shear.min() < -0.28
+    assert shear.mean().abs() < 0.03
+
+
+@pytest.mark.parametrize("rotation", [0.0, math.radians(20)])
+@pytest.mark.parametrize(("height", "width"), [(41, 41), (31, 61)])
+def test_shear_leaves_areas_alone_also_when_images_turn(generator, height, width, rotation):
+    x = blobs(300, height, width, 0, 0)
+    y = affine_warp(x, generator, only(shear=0.3, rotation=rotation))
+    torch.testing.assert_close(y.sum((1, 2, 3)), x.sum((1, 2, 3)), rtol=0.01, atol=0)
+    assert not torch.allclose(y, x, atol=0.05)
 
 
 # ------------------------------------------------------------------ color_jitter
@@ -198,3 +249,55 @@ def test_saturation_keeps_the_grey_and_needs_three_channels(still, generator, ch
     ratio = y.std(1).mean((1, 2)) / x.std(1).mean((1, 2))
     assert 0.595 < ratio.min() < 0.64
     assert 1.36 < ratio.max() < 1.405
+
+
+def test_hue_keeps_the_channel_mean_and_turns_a_whole_image_alike(still, generator):
+    still(keep=["HUE"])
+    x = 0.5 + 0.1 * (images(300) - 0.5)
+    x[0, :, 0, 0], x[0, :, 0, 1] = 0, 1
+    y, x = color_jitter(x, generator)[1:], x[1:]
+    torch.testing.assert_close(y.mean(1), x.mean(1))
+    colour, turned = (v - v.mean(1, keepdim=True) for v in (x, y))
+    torch.testing.assert_close(turned.norm(dim=1), colour.norm(dim=1), atol=1e-5, rtol=1e-4)
+    # From red, (2, -1, -1), a turn of the hue is towards green, (0, 1, -1), when positive.
+    sideways = torch.linalg.cross(colour, turned, dim=1).sum(1) / math.sqrt(3)
+    angle = torch.rad2deg(torch.atan2(sideways, (colour * turned).sum(1)))
+    assert (angle.amax((1, 2)) - angle.amin((1, 2)) < 0.5).all()
+    angle = angle.mean((1, 2))
+    assert 34 < angle.max() < 36.1
+    assert -36.1 < angle.min() < -34
+    assert angle.mean().abs() < 4
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_hue_needs_three_channels(still, generator, channels):
+    still(keep=["HUE"])
+    x = images(6, channels)
+    torch.testing.assert_close(color_jitter(x, generator), x)
+
+
+def angles(*values):
+    return torch.tensor(values)
+
+
+def test_turned_hues_leave_grey_pixels_and_the_channel_mean_unchanged():
+    grey = images(4, 1).expand(-1, 3, -1, -1)
+    turn = angles(0.3, -0.5, 1.7, 3.1)
+    torch.testing.assert_close(_augment._rotate_hue(grey, turn), grey, atol=1e-6, rtol=0)
+    x = images(4)
+    torch.testing.assert_close(_augment._rotate_hue(x, turn).mean(1), x.mean(1))
+
+
+def test_a_third_of_a_turn_permutes_the_channels():
+    x = images(2)
+    third = 2 * math.pi / 3
+    y = _augment._rotate_hue(x, angles(third, -third))
+    torch.testing.assert_close(y[0], x[0].roll(1, 0), atol=1e-6, rtol=0)  # red becomes green
+    torch.testing.assert_close(y[1], x[1].roll(-1, 0), atol=1e-6, rtol=0)
+
+
+def test_a_turn_and_its_opposite_restore():
+    x, turn = images(4), angles(0.3, -0.5, 1.7, 3.1)
+    there = _augment._rotate_hue(x, turn)
+    assert not torch.allclose(there, x, atol=0.05)
+    torch.testing.assert_close(_augment._rotate_hue(there, -turn), x, atol=1e-5, rtol=0)

@@ -1,0 +1,102 @@
+"""What the benchmarks of all estimators share: one file a run, a command line, a table."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from skdeepclust.cluster._base import BaseDeepClusterer
+
+from ._record import RESULTS, load, run
+
+COLUMNS = {
+    "acc": "ACC",
+    "nmi": "NMI",
+    "ari": "ARI",
+    "recall": "recall per class",
+    "rarest": "rarest class",
+}
+
+
+class Bench:
+    """The benchmarks of one estimator, whose files lie in ``results/name``."""
+
+    def __init__(self, name: str, title: str):
+        self.name, self.title = name, title
+        self.only: list[str] = []
+
+    def measure(self, experiment, method, estimator, seed, X, y, **details):
+        """Time and score ``estimator.fit_predict(X)``, unless it is done or not asked for."""
+        if self.only and method not in self.only:
+            return
+        if isinstance(estimator, BaseDeepClusterer):
+            details |= {
+                "n_iter": lambda: estimator.n_iter_,
+                "stop_reason": lambda: estimator.stop_reason_,
+                "objective": lambda: float(estimator.restart_scores_.max()),
+                "cluster_sizes": lambda: estimator.cluster_sizes_.tolist(),
+            }
+        run(self.name, experiment, method, seed, X, y, estimator.fit_predict, **details)
+
+    def main(self, experiments: Mapping[str, tuple[Callable, int]]) -> None:
+        """The command line: ``experiments`` are functions of seeds, and how many by default."""
+        parser = argparse.ArgumentParser(description=self.title)
+        parser.add_argument("experiment", choices=[*experiments, "table"])
+        parser.add_argument("--only", nargs="+", default=[], help="names of methods")
+        parser.add_argument("--seeds", type=int, nargs="+", default=None)
+        arguments = parser.parse_args()
+        if arguments.experiment == "table":
+            self.table()
+            return
+        self.only = arguments.only
+        function, n_seeds = experiments[arguments.experiment]
+        function(list(range(n_seeds)) if arguments.seeds is None else arguments.seeds)
+
+    def table(self) -> None:
+        records = load(self.name)
+        lines = [
+            f"# {self.title}",
+            "",
+            f"Made by `python -m benchmarks.{self.name} table` from the files in `{self.name}`. "
+            "Median (min to max) over seeds; mean recall per class; recall of the rarest class.",
+            "",
+        ]
+        for experiment in dict.fromkeys(r["experiment"] for r in records):
+            rows = [r for r in records if r["experiment"] == experiment]
+            lines += [f"## {experiment}, n = {rows[0]['n_samples']}", ""]
+            lines += _scores_table(rows)
+            if shifted := [r for r in rows if "shifted" in r]:
+                lines += _shift_table(shifted)
+        first = records[0]
+        lines += [f"Versions: {first['versions']}. Machine: {first['machine']}."]
+        (RESULTS / f"{self.name}.md").write_text("\n".join(lines) + "\n")
+        print("\n".join(lines))
+
+
+def _scores_table(rows) -> list[str]:
+    lines = ["| method | seeds | " + " | ".join(COLUMNS.values()) + " | seconds |"]
+    lines += ["| --- |" + " ---: |" * (len(COLUMNS) + 2)]
+    for method in dict.fromkeys(r["method"] for r in rows):
+        runs = [r for r in rows if r["method"] == method]
+        cells = [_spread([r[column] for r in runs], 3) for column in COLUMNS]
+        seconds = _spread([r["seconds"] for r in runs], 0)
+        lines += [f"| {method} | {len(runs)} | {' | '.join(cells)} | {seconds} |"]
+    return [*lines, ""]
+
+
+def _shift_table(rows) -> list[str]:
+    kinds = rows[0]["shifted"]
+    lines = ["Accuracy on the test digits:", "", "| method | " + " | ".join(kinds) + " |"]
+    lines += ["| --- |" + " ---: |" * len(kinds)]
+    for method in dict.fromkeys(r["method"] for r in rows):
+        runs = [r["shifted"] for r in rows if r["method"] == method]
+        cells = [_spread([r[kind]["acc"] for r in runs], 3) for kind in kinds]
+        lines += [f"| {method} | {' | '.join(cells)} |"]
+    return [*lines, ""]
+
+
+def _spread(values, digits) -> str:
+    low, middle, high = (f"{f(values):.{digits}f}" for f in (min, np.median, max))
+    return middle if len(values) == 1 else f"{middle} ({low} to {high})"

@@ -1,0 +1,570 @@
+"""NeuralMixtureEM: a network as a mixture model, trained by batch-wise EM.
+
+Tissera, Vithanage, Wijesinghe, Xavier, Jayasena, Fernando and Rodrigo, "Neural Mixture Models with
+Expectation-Maximization for End-to-end Deep Clustering" (arXiv 2107.02453).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.neighbors import NearestNeighbors
+from torch import Tensor, nn
+
+from .._sklearn_compat import Interval, StrOptions
+from ..networks import MixtureHeads, Sobel, Standardize, make_backbone
+from ..objectives import consistency_kl, expected_log_density, mixture_log_likelihood
+from ..training import AUGMENTATIONS, INFERENCE_BATCH, Rows, Step, make_augmentation
+from ._base import BaseDeepClusterer, ClusteringModule, Run, resolve_batch_size
+from ._phases import resolve_epochs, standardize_rows, steps_per_epoch, train_phase
+from ._revival import revive_empty
+
+# The paper's γ and the batch size that it belongs to.
+GAMMA, GAMMA_BATCH = 5.0, 128
+# Share of the steps in which the learning rate rises.
+RISE = 0.1
+# Samples that starts are compared on, and among which neighbours are looked for.
+SCORED_SAMPLES, NEIGHBOR_POOL = 10_000, 20_000
+N_NEIGHBORS = 10
+
+
+def score_bound(n: float) -> float:
+    """The largest score that normalisation over n samples leaves room for."""
+    return (n - 1) / math.sqrt(n)
+
+
+def find_neighbors(rows: Rows, rng: np.random.RandomState) -> Tensor:
+    """Nearest neighbours of every row among (at most) NEIGHBOR_POOL rows, (n, N_NEIGHBORS)."""
+    pool = np.sort(rng.permutation(len(rows))[:NEIGHBOR_POOL])
+    flat = rows.X.reshape(len(rows), -1)
+    search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(pool))).fit(flat[pool])
+    return torch.from_numpy(pool[search.kneighbors(flat, return_distance=False)])
+
+
+class NeuralMixtureModule(ClusteringModule):
+    """A backbone, and the mixture whose densities are read from its embedding."""
+
+    centers: Tensor
+
+    def __init__(
+        self,
+        standardize: Standardize,
+        preprocess: nn.Module,
+        backbone: nn.Module,
+        starts: MixtureHeads | None,
+        mixture: MixtureHeads,
+        gamma: float,
+    ):
+        super().__init__()
+        self.standardize, self.preprocess, self.backbone = standardize, preprocess, backbone
+        self.starts, self.mixture, self.gamma = starts, mixture, gamma
+        self.register_buffer("centers", torch.zeros(mixture.n_clusters, mixture.linear.in_features))
+
+    def embed(self, x: Tensor) -> Tensor:
+        return self.backbone(self.preprocess(self.standardize(x)))
+
+    def assign(self, x: Tensor) -> Tensor:
+        return self.mixture.posterior(self.mixture(self.embed(x))).squeeze(1)
+
+    def log_density(self, x: Tensor) -> Tensor:
+        """Logarithm of every cluster's density h_j, (n, n_clusters)."""
+        return F.logsigmoid(self.mixture(self.embed(x)).squeeze(1) / self.gamma)
+
+    def score(self, x: Tensor) -> Tensor:
+        scores = self.mixture(self.embed(x))
+        return mixture_log_likelihood(scores, self.mixture.log_prior, self.gamma).squeeze(1)
+
+    def cluster_centers(self) -> Tensor:
+        return self.centers
+
+    @torch.no_grad()
+    def reorder(self, order: Tensor) -> None:
+        self.mixture.reorder(order)
+        self.centers.copy_(self.centers[order])
+
+
+# What the paper trains with, where it differs from our defaults.
+PAPER_SETTINGS = {
+    "mnist": {
+        "n_clusters": 10,
+        "preprocess": "sobel",
+        "hidden_dims": (64, 128, 256),
+        "latent_dim": 32,
+        "augment": "image",
+        "objective": "two_fold",
+        "temperature": 1.0,
+        "gamma": 5.0,
+        "n_starts": 1,
+        "max_epochs": 250,
+        "batch_size": 128,
+        "lr": 5e-5,
+        "consistency_lr": 1e-4,
+        "lr_decay": "constant",
+    },
+}
+PAPER_SETTINGS["cifar10"] = {
+    **PAPER_SETTINGS["mnist"],
+    "hidden_dims": ((64, 64), (128, 128), (256, 256)),
+}
+
+
+class NeuralMixtureEM(BaseDeepClusterer):
+    """A neural network as a mixture model, trained by batch-wise expectation maximisation.
+
+    The network gives every sample a relevance score for every cluster. Scores are normalised over
+    the batch, ``a*``; ``h_j = sigmoid(a*_j / γ)`` acts as the density of cluster j. The forward
+    pass is the E-step, ``p_ij ∝ prior_j exp(a*_ij)``, and a gradient step with p held constant the
+    M-step, up ``Σ_j p_ij log h_j(x_i)`` (eq. 6 of [1]_) and up the same for a transformed copy of
+    the sample (eq. 7). There is no pretraining and no k-means.
+
+    Which samples share a cluster in the end is decided early, and differs from start to start. So
+    ``n_starts`` mixtures begin side by side on one network, and the one with the best objective
+    goes on alone.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters, K.
+    network : {"auto", "mlp", "cnn"} or callable, default='auto'
+        Backbone, or a factory ``(input_shape, latent_dim) -> nn.Module`` whose module maps samples
+        to (n, latent_dim). "auto" is "cnn" for images and "mlp" for vectors. With
+        ``preprocess="sobel"`` the shape that a factory is given has two channels.
+    hidden_dims : sequence of int or None, default=None
+        "mlp": widths of the layers before the embedding, (32,) for None. "cnn": channels of the
+        convolutions, (16, 32, 64) for None; pooling halves the sides in between, and a sequence in
+        place of a number is several convolutions without pooling between them. Not used by a
+        factory.
+    latent_dim : int, default=32
+        Width of the embedding, the layer before the scores.
+    input_shape : (int, int, int) or None, default=None
+        ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
+        (n_samples, C, H, W) needs none.
+    preprocess : {"sobel"} or None, default=None
+        "sobel" turns images into grey ones and these into vertical and horizontal edge maps, so
+        that clusters cannot be those of colour.
+    augment : {"auto", "neighbors", "affine", "strong_affine", "image"}, callable or None, \
+            default='auto'
+        What makes the transformed copy. For images, "affine" rotates, scales and shifts a little,
+        "strong_affine" does so further and shears, "image" is "affine" and a change of colours; a
+        callable maps a batch (n, C, H, W) to another. "neighbors" takes one of the sample's ten
+        nearest neighbours in its place. "auto" is "strong_affine" for images and "neighbors" for
+        vectors. None: eq. 6 alone.
+    objective : {"em", "consistency", "two_fold"}, default='em'
+        The EM step; a step down ``KL(p ‖ q)`` with q the posterior of the transformed copy (eq. 8);
+        or one after the other, by two optimisers, as in the paper's algorithm 1.
+    prior : {"uniform", "estimated", "printed"} or array-like of shape (n_clusters,), \
+            default='uniform'
+        Shares of the clusters: equal, the running mean of the posterior, or given. Scores are
+        brought to the scale that belongs to a cluster's share, but for "printed", which is the
+        running mean alone. See Notes.
+    temperature : float > 0, default=0.5
+        T in ``p_ij ∝ prior_j exp(a*_ij / T)``; the paper has 1.
+    gamma : float > 0 or "auto", default='auto'
+        γ, which keeps the scores within the sigmoid's linear part. A batch of n bounds them by
+        ``(n - 1) / sqrt(n)``; "auto" is the paper's 5 for batches of 128, and in proportion to the
+        bound for others.
+    normalize_scores : bool, default=True
+        False leaves scores as they are, to see what becomes of it: clusters die, and in a network
+        without batch normalisation all samples end in one.
+    n_starts : int >= 1, default=20
+        Mixtures that begin side by side. 1 is the paper's training.
+    start_epochs : int >= 1 or "auto", default='auto'
+        Epochs before one of them is kept. "auto" makes 500 training steps, but at least 1 and at
+        most 40 epochs.
+    max_epochs : int >= 1 or "auto", default='auto'
+        Epochs in which the mixture that was kept is trained alone. "auto" makes 500 training
+        steps, but at least 1 and at most 40 epochs.
+    batch_size : int >= 2 or "auto", default=128
+        Samples per step. "auto" is 256, less for fewer than 6,400 samples, at least 32.
+    lr : float, default=0.003
+        Learning rate of Adam in the EM step.
+    consistency_lr : float, default=0.001
+        Learning rate of Adam in the consistency step.
+    lr_decay : {"cosine", "constant"} or int, default='cosine'
+        Course of the rates within a phase: half a cosine down to 0 after a short rise, none, or a
+        division by 10 every so many steps.
+    n_init : int, default=1
+        Whole restarts; the one with the best unsupervised objective wins.
+    tol : float in [0, 1), default=0.001
+        Training stops when a smaller share of the labels changes from one epoch to the next.
+    random_state : int, RandomState instance or None, default=None
+        Determines everything that is random.
+    verbose : int, default=0
+        Above 0: one progress line per phase.
+    callbacks : list of skorch callbacks or None, default=None
+        Told of every phase, epoch, batch and gradient.
+    device : str or torch.device, default='auto'
+        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps".
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,), int64
+        Cluster of each training sample; there are no gaps.
+    cluster_centers_ : ndarray of shape (n_clusters, latent_dim), float32
+        Mean embedding of each cluster.
+    cluster_sizes_ : ndarray of shape (n_clusters,), int64
+        Training samples in each cluster.
+    n_iter_ : int
+        Epochs of the mixture's training that were run.
+    converged_ : bool
+        Whether it ended by ``tol``.
+    stop_reason_ : str
+        "converged", "max_epochs" or "callback".
+    restart_scores_ : ndarray of shape (n_init,)
+        Unsupervised objective of each restart, the mean of eq. 7 over (at most 10,000 samples of)
+        the data; higher is better.
+    history_ : skorch.history.History
+        A dict per epoch: phase, train_loss, em, consistency, label_change, cluster_sizes, dur; in
+        the last epoch of the phase "explore" also the objective of each start, start_scores.
+    module_ : torch.nn.Module
+        The trained network.
+    input_shape_ : tuple of int
+        Shape of one sample as the network sees it.
+    n_features_in_ : int
+        Features of X; for images C times H times W.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X had string ones.
+
+    See Also
+    --------
+    StatDEC : Clusters in the embedding of an autoencoder.
+    sklearn.mixture.GaussianMixture : A mixture of Gaussians in the space of the features.
+
+    Notes
+    -----
+    ``score_samples`` is ``log Σ_j prior_j h_j(x)``. NOTES
+
+    References
+    ----------
+    .. [1] D. Tissera, K. Vithanage, R. Wijesinghe, A. Xavier, S. Jayasena, S. Fernando and
+       R. Rodrigo, "Neural Mixture Models with Expectation-Maximization for End-to-end Deep
+       Clustering", Neurocomputing 505, 2022, arXiv 2107.02453.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from skdeepclust import NeuralMixtureEM
+    >>> X, y = make_blobs(300, centers=3, n_features=6, random_state=0)
+    >>> model = NeuralMixtureEM(n_clusters=3, random_state=0).fit(X)
+    >>> sorted(model.cluster_sizes_.tolist())
+    [100, 100, 100]
+    >>> model.transform(X).shape
+    (300, 32)
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
+        **BaseDeepClusterer._parameter_constraints,
+        "network": [str, callable],
+        "hidden_dims": ["array-like", None],
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "preprocess": [StrOptions({"sobel"}), None],
+        "augment": [StrOptions({"auto", "neighbors", *AUGMENTATIONS}), callable, None],
+        "objective": [StrOptions({"em", "consistency", "two_fold"})],
+        "prior": [StrOptions({"uniform", "estimated", "printed"}), "array-like"],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+        "gamma": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
+        "normalize_scores": ["boolean"],
+        "n_starts": [Interval(Integral, 1, None, closed="left")],
+        "start_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "consistency_lr": [Interval(Real, 0, None, closed="neither")],
+        "lr_decay": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"cosine", "constant"}),
+        ],
+    }
+
+    _vector_augmentations = ("auto", "neighbors")
+
+    def __init__(
+        self,
+        n_clusters=8,
+        *,
+        network="auto",
+        hidden_dims=None,
+        latent_dim=32,
+        input_shape=None,
+        preprocess=None,
+        augment="auto",
+        objective="em",
+        prior="uniform",
+        temperature=0.5,
+        gamma="auto",
+        normalize_scores=True,
+        n_starts=20,
+        start_epochs="auto",
+        max_epochs="auto",
+        batch_size=128,
+        lr=3e-3,
+        consistency_lr=1e-3,
+        lr_decay="cosine",
+        n_init=1,
+        tol=1e-3,
+        random_state=None,
+        verbose=0,
+        callbacks=None,
+        device="auto",
+    ):
+        self.n_clusters = n_clusters
+        self.network = network
+        self.hidden_dims = hidden_dims
+        self.latent_dim = latent_dim
+        self.input_shape = input_shape
+        self.preprocess = preprocess
+        self.augment = augment
+        self.objective = objective
+        self.prior = prior
+        self.temperature = temperature
+        self.gamma = gamma
+        self.normalize_scores = normalize_scores
+        self.n_starts = n_starts
+        self.start_epochs = start_epochs
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.consistency_lr = consistency_lr
+        self.lr_decay = lr_decay
+        self.n_init = n_init
+        self.tol = tol
+        self.random_state = random_state
+        self.verbose = verbose
+        self.callbacks = callbacks
+        self.device = device
+
+    @classmethod
+    def from_paper(cls, dataset, **params):
+        """An estimator with the paper's own settings instead of our defaults.
+
+        Its long schedule is meant for a GPU; the default settings reach more in minutes.
+
+        Parameters
+        ----------
+        dataset : {"mnist", "cifar10"}
+            Whose settings.
+        **params
+            Constructor arguments that overrule them.
+
+        Returns
+        -------
+        NeuralMixtureEM
+        """
+        if dataset not in PAPER_SETTINGS:
+            raise ValueError(f"{dataset!r} is unknown; expected one of {sorted(PAPER_SETTINGS)}")
+        return cls(**{**PAPER_SETTINGS[dataset], **params})
+
+    # ------------------------------------------------------------------ the method
+
+    def _build_module(self, run: Run) -> NeuralMixtureModule:
+        is_image = len(self.input_shape_) == 3
+        shape, preprocess = self.input_shape_, nn.Identity()
+        if self.preprocess == "sobel":
+            if not is_image:
+                raise ValueError(
+                    "preprocess='sobel' needs images; give input_shape=(channels, height, width) "
+                    "or X of shape (n_samples, C, H, W)"
+                )
+            shape, preprocess = (2, *shape[1:]), Sobel(shape[0])
+        prior = self._starting_prior()
+        named = self.prior if isinstance(self.prior, str) else "given"
+        starts, mixture = (
+            MixtureHeads(
+                self.latent_dim,
+                n_heads,
+                self.n_clusters,
+                prior,
+                estimate_prior=named in ("estimated", "printed"),
+                temperature=self.temperature,
+                scale_by_share=named in ("estimated", "given"),
+                normalize=self.normalize_scores,
+            )
+            for n_heads in (self.n_starts, 1)
+        )
+        return NeuralMixtureModule(
+            standardize_rows(run.rows, per_channel=is_image),
+            preprocess,
+            make_backbone(self.network, shape, self.latent_dim, self.hidden_dims),
+            starts if self.n_starts > 1 else None,
+            mixture,
+            self._resolve_gamma(len(run.rows)),
+        )
+
+    def _starting_prior(self) -> Tensor:
+        if isinstance(self.prior, str):
+            return torch.full((self.n_clusters,), 1 / self.n_clusters)
+        prior = np.asarray(self.prior, dtype=np.float32)
+        if prior.shape != (self.n_clusters,) or not (prior > 0).all():
+            raise ValueError(
+                f"prior={self.prior!r}; expected 'uniform', 'estimated' or n_clusters="
+                f"{self.n_clusters} positive shares"
+            )
+        return torch.from_numpy(prior / prior.sum())
+
+    def _resolve_gamma(self, n: int) -> float:
+        """γ in the same proportion to the bound of normalised scores as the paper's."""
+        if self.gamma != "auto":
+            return float(self.gamma)
+        batch = n / math.ceil(n / resolve_batch_size(self.batch_size, n))
+        return GAMMA * score_bound(batch) / score_bound(GAMMA_BATCH)
+
+    def _train(self, run: Run) -> None:
+        run.transform = self._make_transform(run)
+        if self.n_starts > 1:
+            self._explore(run)
+        self._cluster(run)
+        z, p = self._revive(run)
+        run.module.centers = cluster_means(z, p.argmax(1), self.n_clusters)
+
+    def _make_transform(self, run: Run) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """What gives the transformed samples of eq. 7, or None."""
+        augment = self.augment
+        if isinstance(augment, str) and augment == "auto":
+            augment = "strong_affine" if len(self.input_shape_) == 3 else "neighbors"
+        if isinstance(augment, str) and augment == "neighbors":
+            neighbors = find_neighbors(run.rows, run.rng)
+
+            def one_of_the_neighbors(index: Tensor, x: Tensor) -> Tensor:
+                chosen = torch.randint(neighbors.shape[1], index.shape, generator=run.generator)
+                return run.rows[neighbors[index, chosen]]
+
+            return one_of_the_neighbors
+        if augment is None:
+            if self.objective != "em":
+                raise ValueError(
+                    f"objective={self.objective!r} compares samples with transformed ones, but "
+                    "augment=None; set augment, or objective='em'"
+                )
+            return None
+        warp = make_augmentation(augment, run.generator)
+        return lambda index, x: warp(x)
+
+    def _explore(self, run: Run) -> None:
+        """Train many mixtures on one backbone, and keep the one with the best objective."""
+        module, starts = run.module, run.module.starts
+
+        def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
+            return self._step(run, starts, index, x)[1]
+
+        epochs = resolve_epochs(self.start_epochs, run, steps=500, at_least=1, at_most=40)
+        self._run_phase(run, "explore", step, epochs)
+        scores = self._expected_densities(run, starts)
+        run.net.history.record("start_scores", scores.tolist())
+        module.mixture.adopt(starts, scores.argmax().item())
+        module.starts = None
+
+    def _cluster(self, run: Run) -> None:
+        """Train the mixture by algorithm 1."""
+        per_epoch, steps = steps_per_epoch(run), itertools.count(1)
+        labels = torch.full((len(run.rows),), -1, device=run.device)
+        changed = 0
+
+        def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
+            nonlocal changed
+            p, losses = self._step(run, run.module.mixture, index, x)
+            new, index = p.squeeze(1).argmax(1), index.to(run.device)
+            changed = changed + (new != labels[index]).sum()
+            labels[index] = new
+            if next(steps) % per_epoch == 0:
+                self._end_epoch(run, labels, changed.item() / len(labels))
+                changed = 0
+            return losses
+
+        epochs = resolve_epochs(self.max_epochs, run, steps=500, at_least=1, at_most=40)
+        run.end(self._run_phase(run, "cluster", step, epochs))
+
+    def _end_epoch(self, run: Run, labels: Tensor, changed: float) -> None:
+        """Record the labels that the epoch's batches had, revive, and stop when they settle."""
+        sizes = torch.bincount(labels, minlength=self.n_clusters)
+        run.net.history.record("label_change", changed)
+        run.net.history.record("cluster_sizes", sizes.tolist())
+        if (sizes == 0).any():
+            self._revive(run)
+        elif changed < self.tol:
+            run.net.stop("converged")
+
+    def _run_phase(self, run: Run, name: str, step: Step, epochs: int) -> str:
+        rates = {"em": self.lr, "consistency": self.consistency_lr}
+        if self.objective != "two_fold":
+            rates = {self.objective: rates[self.objective]}
+        schedule = {"epochs": epochs, "lr": rates, "lr_decay": self.lr_decay, "rise": RISE}
+        return train_phase(run, name, run.module.parameters(), step, **schedule)
+
+    def _step(
+        self, run: Run, heads: MixtureHeads, index: Tensor, x: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """One batch of algorithm 1: the posterior, and the losses."""
+        module, losses = run.module, {}
+        x_tr = None if run.transform is None else run.transform(index, x)
+        if self.objective != "consistency":
+            scores = heads(module.embed(x))
+            p = heads.posterior(scores.detach())  # E-step
+            density = expected_log_density(p, scores, module.gamma)  # eq. 6
+            if x_tr is not None:  # eq. 7
+                density = density + expected_log_density(p, heads(module.embed(x_tr)), module.gamma)
+            losses["em"] = -density.mean()
+            run.net.minimize(losses["em"], "em")  # M-step
+        if self.objective != "em":
+            with torch.no_grad():
+                p = heads.posterior(heads(module.embed(x)))
+            log_q = heads.log_posterior(heads(module.embed(x_tr)))
+            losses["consistency"] = consistency_kl(p, log_q).mean()  # eq. 8
+            run.net.minimize(losses["consistency"], "consistency")
+        heads.update_prior(p)
+        return p, {"loss": sum(losses.values()), **losses}
+
+    @torch.inference_mode()
+    def _expected_densities(self, run: Run, heads: MixtureHeads) -> Tensor:
+        """Eq. 7 of every mixture, (n_heads,), over (a part of) the data."""
+        module, total = run.module, 0
+        module.eval()
+        chosen = torch.randperm(len(run.rows), generator=run.generator)[:SCORED_SAMPLES]
+        for index in chosen.split(INFERENCE_BATCH):
+            x = run.rows[index]
+            scores = heads(module.embed(x))
+            p = heads.posterior(scores)
+            total = total + expected_log_density(p, scores, module.gamma).sum(0)
+            if run.transform is not None:
+                scores = heads(module.embed(run.transform(index, x)))
+                total = total + expected_log_density(p, scores, module.gamma).sum(0)
+        return total / len(chosen)
+
+    @torch.no_grad()
+    def _revive(self, run: Run) -> tuple[Tensor, Tensor]:
+        """Point every empty cluster's score at the sample that lies furthest from its cluster;
+        return all embeddings and their posterior."""
+        module, mixture = run.module, run.module.mixture
+        z = run.map(module.embed)
+
+        def assign() -> Tensor:
+            mixture.eval()
+            p = mixture.posterior(mixture(z)).squeeze(1)
+            mixture.train()
+            return p
+
+        def restart(cluster: int, p: Tensor) -> bool:
+            labels = p.argmax(1)
+            residual = z - cluster_means(z, labels, self.n_clusters)[labels]
+            distance = residual.norm(dim=1)
+            worst = distance.argmax()
+            if distance[worst] <= 1e-6 * z.norm(dim=1).max():  # no distinct sample is left
+                return False
+            mixture.restart(cluster, residual[worst], z)
+            return True
+
+        return z, revive_empty(self.n_clusters, assign, restart)
+
+    def _objective(self, run: Run) -> float:
+        """What the M-step raises (eq. 7)."""
+        return self._expected_densities(run, run.module.mixture).item()
+
+
+def cluster_means(z: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
+    """Mean embedding of each cluster, (n_clusters, latent_dim); of an empty one that of all."""
+    one_hot = F.one_hot(labels, n_clusters).to(z)  # (n, K)
+    sizes = one_hot.sum(0).unsqueeze(1)
+    means = one_hot.T @ z / sizes.clamp(min=1)
+    return torch.where(sizes > 0, means, z.mean(0))

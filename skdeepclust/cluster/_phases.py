@@ -1,0 +1,79 @@
+"""The pieces that training phases are put together from: how long, at what rate, on what scale."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Integral
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from ..networks import Standardize
+from ..training import Batches, Rows, Step, adam
+from ._base import Run
+
+
+def resolve_epochs(epochs: int | str, run: Run, *, steps: int, at_least: int, at_most: int) -> int:
+    """``epochs``, or for "auto" as many as make ``steps`` training steps, within the bounds."""
+    if isinstance(epochs, Integral):
+        return int(epochs)
+    return min(at_most, max(at_least, math.ceil(steps / steps_per_epoch(run))))
+
+
+def steps_per_epoch(run: Run) -> int:
+    return len(Batches(run.rows, run.net.batch_size, run.generator))
+
+
+def decay(optimizer: Optimizer, lr_decay: str | int, steps: int, rise: float = 0.0) -> LambdaLR:
+    """The learning rate's course over ``steps`` steps.
+
+    "cosine" falls from 1 to 0 along half a cosine, after a linear rise over the share ``rise``; an
+    int divides by 10 every so many steps; "constant" does nothing.
+    """
+
+    def factor(step: int) -> float:
+        if isinstance(lr_decay, Integral):
+            return 0.1 ** (step // lr_decay)
+        if lr_decay == "constant":
+            return 1.0
+        rising = rise * steps
+        if step < rising:
+            return (step + 1) / (rising + 1)
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, steps - rising))))
+
+    return LambdaLR(optimizer, factor)
+
+
+def standardize_rows(rows: Rows, *, per_channel: bool = False) -> Standardize:
+    """The :class:`Standardize` layer for these rows, in one pass per moment.
+
+    ``per_channel`` gives images one mean per channel instead of one per pixel, so that a picture
+    may be moved about in its frame.
+    """
+    parts = [slice(start, start + 4096) for start in range(0, len(rows), 4096)]
+    mean = sum(rows[part].double().sum(0) for part in parts) / len(rows)
+    if per_channel and mean.ndim == 3:
+        mean = mean.mean((1, 2), keepdim=True).expand_as(mean)
+    squares = sum((rows[part].double() - mean).square().sum() for part in parts)
+    scale = math.sqrt(float(squares) / (len(rows) * mean.numel()))
+    return Standardize(mean.float().cpu(), scale if scale > 0 else 1.0)
+
+
+def train_phase(
+    run: Run, phase: str, parameters, step: Step, *, epochs: int, lr, lr_decay, rise: float = 0.0
+) -> str:
+    """A phase with one Adam, or one for each name in ``lr``, whose rates follow ``lr_decay``; why
+    it ended."""
+    parameters = list(parameters)
+    rates = lr if isinstance(lr, Mapping) else {"main": lr}
+    optimizers = {name: adam(parameters, rate) for name, rate in rates.items()}
+    steps = epochs * steps_per_epoch(run)
+    return run.net.run_phase(
+        phase,
+        run.rows,
+        step,
+        optimizers=optimizers,
+        schedulers={n: decay(chosen, lr_decay, steps, rise) for n, chosen in optimizers.items()},
+        epochs=epochs,
+    )

@@ -1,0 +1,11 @@
+"""Look at what was learned. Drawing needs matplotlib: ``pip install skdeepclust[plot]``."""
+
+from ._densities import ClusterDensityDisplay
+from ._prototypes import PrototypesDisplay, most_relevant_samples, synthesize_prototypes
+
+__all__ = [
+    "ClusterDensityDisplay",
+    "PrototypesDisplay",
+    "most_relevant_samples",
+    "synthesize_prototypes",
+]

@@ -1,0 +1,186 @@
+"""What a cluster looks like to the network: inputs made for it, and samples that fit it best.
+
+Tissera et al., "Neural Mixture Models with Expectation-Maximization for End-to-end Deep
+Clustering", fig. 8.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+import torch
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from ._plotting import import_pyplot
+
+
+def synthesize_prototypes(
+    estimator, *, n_steps=200, step_size=0.05, penalty=0.1, random_state=None
+):
+    """Make the input whose score and posterior are highest for each cluster, by gradient ascent.
+
+    Parameters
+    ----------
+    estimator : NeuralMixtureEM
+        Fitted.
+    n_steps : int >= 1, default=200
+        Steps of Adam.
+    step_size : float > 0, default=0.05
+        Its learning rate, in units of the data's standard deviation.
+    penalty : float >= 0, default=0.1
+        Weight of the squared distance from the data's mean: without any, the input would leave the
+        range of the data.
+    random_state : int, RandomState instance or None, default=None
+        Of the noise that the ascent begins at.
+
+    Returns
+    -------
+    ndarray of shape (n_clusters, n_features) or (n_clusters, C, H, W), float32
+        In the shape and the units that ``fit`` was given; for images of uint8 within [0, 1].
+
+    Raises
+    ------
+    TypeError
+        When the estimator has no densities of clusters.
+    """
+    module = _density_module(estimator)
+    if not isinstance(n_steps, Integral) or n_steps < 1:
+        raise ValueError(f"n_steps={n_steps!r}; expected an int >= 1")
+    mean, scale = module.standardize.mean, module.standardize.scale
+    n_clusters = len(estimator.cluster_centers_)
+    noise = check_random_state(random_state).standard_normal((n_clusters, *mean.shape))
+    # In standardised units, so that steps and penalty mean the same for all data.
+    x = torch.tensor(0.1 * noise, dtype=mean.dtype, device=mean.device, requires_grad=True)
+    optimizer = torch.optim.Adam([x], step_size)
+    own = torch.arange(n_clusters, device=mean.device)
+    bounds = (-mean / scale, (1 - mean) / scale) if estimator._image_dtype == np.uint8 else None
+    with torch.enable_grad():
+        for _ in range(n_steps):
+            made = x * scale + mean
+            # Of each input for its own cluster. The density alone may lead to where that of
+            # another cluster is higher still.
+            score = module.gamma * module.log_density(made)[own, own]
+            share = module.assign(made)[own, own].clamp(min=1e-12).log()
+            loss = (penalty * x.square().flatten(1).mean(1) - score - share).sum()
+            optimizer.zero_grad()
+            (x.grad,) = torch.autograd.grad(loss, [x])
+            optimizer.step()
+            if bounds is not None:
+                x.data.clamp_(*bounds)
+    made = (x.detach() * scale + mean).cpu().numpy()
+    return made.reshape(n_clusters, *estimator._sample_shape)
+
+
+def most_relevant_samples(estimator, X, n_samples=8):
+    """The samples that fit each cluster best.
+
+    Parameters
+    ----------
+    estimator : clusterer with ``predict_proba``
+        Fitted.
+    X : array-like of shape (n, n_features) or (n, C, H, W)
+    n_samples : int >= 1, default=8
+
+    Returns
+    -------
+    ndarray of shape (n_clusters, n_samples), int64
+        Indices into X, best first. A sample of another cluster may be among them where a cluster
+        has fewer than ``n_samples``.
+    """
+    check_is_fitted(estimator)
+    proba = estimator.predict_proba(X)
+    if not 1 <= n_samples <= len(proba):
+        raise ValueError(f"n_samples={n_samples}; expected 1 to {len(proba)}, the samples of X")
+    return np.argsort(-proba, axis=0, kind="stable")[:n_samples].T
+
+
+class PrototypesDisplay:
+    """Each cluster's prototype, and the samples that fit it best beside it.
+
+    Parameters
+    ----------
+    prototypes : ndarray of shape (n_clusters, C, H, W)
+    samples : ndarray of shape (n_clusters, n_samples, C, H, W)
+
+    Attributes
+    ----------
+    figure_ : matplotlib Figure
+    axes_ : ndarray of matplotlib Axes, of shape (n_clusters, 1 + n_samples)
+    """
+
+    def __init__(self, prototypes, samples):
+        self.prototypes, self.samples = prototypes, samples
+
+    @classmethod
+    def from_estimator(cls, estimator, X, *, n_samples=8, random_state=None):
+        """Compute what is shown; call :meth:`plot` to draw it.
+
+        Parameters
+        ----------
+        estimator : NeuralMixtureEM
+            Fitted on images.
+        X : array-like of shape (n, n_features) or (n, C, H, W)
+        n_samples : int >= 1, default=8
+        random_state : int, RandomState instance or None, default=None
+            See :func:`synthesize_prototypes`.
+
+        Returns
+        -------
+        PrototypesDisplay
+        """
+        shape = getattr(estimator, "input_shape_", ())
+        prototypes = synthesize_prototypes(estimator, random_state=random_state)
+        if len(shape) != 3:
+            raise ValueError(f"input_shape_={shape}; prototypes can be drawn for images alone")
+        chosen = most_relevant_samples(estimator, X, n_samples)
+        samples = np.asarray(X)[chosen].reshape(*chosen.shape, *shape)
+        return cls(prototypes.reshape(-1, *shape), samples)
+
+    def plot(self):
+        """Draw one row for each cluster.
+
+        Returns
+        -------
+        self : PrototypesDisplay
+        """
+        plt = import_pyplot()
+        n_clusters, n_samples = self.samples.shape[:2]
+        figure, axes = plt.subplots(
+            n_clusters,
+            1 + n_samples,
+            figsize=(1 + n_samples, n_clusters),
+            squeeze=False,
+            layout="constrained",
+        )
+        for cluster, row in enumerate(axes):
+            pictures = [self.prototypes[cluster], *self.samples[cluster]]
+            for ax, picture in zip(row, pictures, strict=True):
+                ax.imshow(_drawable(picture), cmap="gray_r")
+                ax.set(xticks=[], yticks=[])
+            row[0].set_ylabel(str(cluster), rotation=0, labelpad=10, va="center")
+        axes[0, 0].set_title("prototype", fontsize="small")
+        axes[0, 1].set_title("best", fontsize="small")
+        self.figure_, self.axes_ = figure, axes
+        return self
+
+
+def _drawable(picture: np.ndarray) -> np.ndarray:
+    """(C, H, W) to what imshow takes: colours within [0, 1] where there are three channels."""
+    if len(picture) != 3:
+        return picture.mean(0)
+    low, high = picture.min(), picture.max()
+    return ((picture - low) / max(high - low, 1e-12)).transpose(1, 2, 0)
+
+
+def _density_module(estimator):
+    check_is_fitted(estimator)
+    module = estimator.module_
+    if not hasattr(module, "log_density"):
+        raise TypeError(
+            f"{type(estimator).__name__} has no densities of clusters; expected an estimator like "
+            "NeuralMixtureEM. Where there is a decoder, inverse_transform(cluster_centers_) shows "
+            "what a cluster looks like"
+        )
+    return module

@@ -1,0 +1,105 @@
+"""Neural mixture models (Tissera et al., "Neural Mixture Models with Expectation-Maximization for
+End-to-end Deep Clustering"). a are relevance scores, normalised over the batch."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def mixture_log_posterior(scores: Tensor, log_prior: Tensor, temperature: float = 1.0) -> Tensor:
+    """E-step: the logarithm of ``p_ij ∝ prior_j exp(a*_ij / T)`` (eq. 5, where T = 1 and the prior
+    is uniform).
+
+    Parameters
+    ----------
+    scores : Tensor of shape (..., n_clusters)
+        Normalised relevance scores a*.
+    log_prior : Tensor of shape (..., n_clusters)
+        Logarithm of the clusters' shares; broadcast against ``scores``.
+    temperature : float > 0, default=1.0
+        T. Normalised scores of two of K equal clusters differ by ``K / sqrt(K - 1)`` at most on
+        average, so that at T = 1 even a perfect p is far from certain.
+
+    Returns
+    -------
+    Tensor of shape (..., n_clusters)
+    """
+    return torch.log_softmax(scores / temperature + log_prior, -1)
+
+
+def share_scale(log_prior: Tensor) -> Tensor:
+    """The spread that the indicator of a cluster of this share has, ``sqrt(π (1 - π))``, relative
+    to that of one of n_clusters equal ones.
+
+    Normalisation gives all scores the same spread, so that those of rare clusters are too large,
+    ``1 / sqrt(π (1 - π))`` between members and others; times this scale, the distance is that of
+    equal clusters whatever the share.
+
+    Parameters
+    ----------
+    log_prior : Tensor of shape (..., n_clusters)
+
+    Returns
+    -------
+    Tensor of shape (..., n_clusters)
+        1 for equal shares.
+    """
+    share, equal = log_prior.exp(), 1 / log_prior.shape[-1]
+    if equal == 1:
+        return torch.ones_like(share)
+    return (share * (1 - share) / (equal * (1 - equal))).clamp(min=0).sqrt()
+
+
+def mixture_log_likelihood(scores: Tensor, log_prior: Tensor, gamma: float) -> Tensor:
+    """Logarithm of ``Σ_j prior_j h_j(x)`` with the density ``h_j = sigmoid(a*_j / γ)``.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (..., n_clusters)
+    log_prior : Tensor of shape (..., n_clusters)
+    gamma : float > 0
+
+    Returns
+    -------
+    Tensor of shape (...)
+    """
+    return torch.logsumexp(F.logsigmoid(scores / gamma) + log_prior, -1)
+
+
+def expected_log_density(posterior: Tensor, scores: Tensor, gamma: float) -> Tensor:
+    """What the M-step raises: ``Σ_j p_ij log sigmoid(a*_ij / γ)`` (eq. 6, and eq. 7 for the scores
+    of transformed samples under the same p).
+
+    Parameters
+    ----------
+    posterior : Tensor of shape (..., n_clusters)
+        p, held constant: no gradient flows through it.
+    scores : Tensor of shape (..., n_clusters)
+    gamma : float > 0
+        Keeps the scores within the sigmoid's linear part.
+
+    Returns
+    -------
+    Tensor of shape (...)
+    """
+    return (posterior.detach() * F.logsigmoid(scores / gamma)).sum(-1)
+
+
+def consistency_kl(posterior: Tensor, log_posterior: Tensor) -> Tensor:
+    """``KL(p ‖ q)`` with q the posterior of the transformed samples (eq. 8).
+
+    Parameters
+    ----------
+    posterior : Tensor of shape (..., n_clusters)
+        p of the samples as they are, held constant.
+    log_posterior : Tensor of shape (..., n_clusters)
+        Logarithm of q.
+
+    Returns
+    -------
+    Tensor of shape (...)
+    """
+    p = posterior.detach()
+    return (torch.xlogy(p, p) - p * log_posterior).sum(-1)

@@ -1,0 +1,288 @@
+"""NeuralMixtureEM: what is its own."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.metrics import adjusted_rand_score
+from torch import nn
+
+from skdeepclust import NeuralMixtureEM
+from skdeepclust.cluster._neural_mixture_em import find_neighbors, score_bound
+from skdeepclust.metrics import clustering_accuracy
+from skdeepclust.training import Rows
+
+SMALL = {"n_starts": 4, "start_epochs": 10, "max_epochs": 10, "batch_size": 32}
+
+
+def small(**params):
+    return NeuralMixtureEM(**{"n_clusters": 3, "random_state": 0, **SMALL, **params})
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return make_blobs(150, centers=3, n_features=5, cluster_std=0.5, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def images():
+    rng = np.random.RandomState(0)
+    patterns = rng.randint(0, 200, (3, 1, 8, 8))
+    noisy = patterns[rng.randint(3, size=60)] + rng.randint(0, 50, (60, 1, 8, 8))
+    return noisy.astype(np.uint8)
+
+
+def ten_groups(n, seed):
+    angle = np.arange(10) * 2 * np.pi / 10
+    centers = 10 * np.column_stack([np.cos(angle), np.sin(angle)])
+    return make_blobs(n, centers=centers, cluster_std=0.8, random_state=seed)
+
+
+def test_separated_blobs_are_found_with_the_defaults(blobs):
+    X, y = blobs
+    assert adjusted_rand_score(y, NeuralMixtureEM(3, random_state=0).fit_predict(X)) == 1
+
+
+@pytest.mark.parametrize("objective", ["em", "two_fold"])
+@pytest.mark.parametrize("prior", ["uniform", "estimated", "printed", (0.3, 0.3, 0.4)])
+def test_separated_blobs_are_found(blobs, objective, prior):
+    X, y = blobs
+    model = small(objective=objective, prior=prior, max_epochs=20)
+    assert adjusted_rand_score(y, model.fit_predict(X)) == 1
+
+
+# Section 8.1 of the paper: one start, EM alone, batches of 128.
+PLANE = {
+    "n_starts": 1,
+    "augment": None,
+    "temperature": 1.0,
+    "gamma": 5.0,
+    "lr": 1e-3,
+    "lr_decay": "constant",
+    "max_epochs": 10,
+}
+
+
+def test_ten_groups_in_the_plane():
+    """Five seeds of the defaults as well are in benchmarks/."""
+    found = []
+    for seed in range(3):
+        X, y = ten_groups(5000, seed)
+        model = NeuralMixtureEM(10, random_state=seed, **PLANE)
+        found.append(clustering_accuracy(y, model.fit_predict(X)))
+    assert np.median(found) >= 0.97
+
+
+def plain_mlp(input_shape, latent_dim):
+    """The paper's MLP 32-32, without the batch normalisation that ours has inside."""
+    return nn.Sequential(
+        nn.Linear(input_shape[0], 32), nn.ReLU(), nn.Linear(32, latent_dim), nn.ReLU()
+    )
+
+
+class WithoutRevival(NeuralMixtureEM):
+    """To see which clusters die."""
+
+    __init__ = NeuralMixtureEM.__init__
+
+    def _end_epoch(self, run, labels, changed):
+        sizes = torch.bincount(labels, minlength=self.n_clusters)
+        run.net.history.record("cluster_sizes", sizes.tolist())
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+def test_normalisation_keeps_clusters_apart():
+    """Table 1 and fig. 5 of the paper: without it, all samples end in one cluster."""
+    X, _ = ten_groups(2000, 0)
+    sizes, density = {}, {}
+    for normalize in (True, False):
+        model = WithoutRevival(
+            10, network=plain_mlp, normalize_scores=normalize, random_state=0, **PLANE
+        ).fit(X)
+        sizes[normalize] = model.history_[-1]["cluster_sizes"]
+        with torch.no_grad():
+            h = model.module_.log_density(torch.tensor(X, dtype=torch.float32)).exp()
+        density[normalize] = h.mean(0).numpy()
+    assert min(sizes[True]) > 0
+    np.testing.assert_allclose(density[True], 0.5, atol=1e-2)
+    assert max(sizes[False]) == 2000
+    assert np.abs(density[False] - 0.5).max() > 0.2
+
+
+@pytest.mark.parametrize("gamma", [0.8, 5.0])
+def test_score_samples_is_the_mixtures_log_likelihood(blobs, gamma):
+    X, _ = blobs
+    model = small(prior=(0.2, 0.3, 0.5), gamma=gamma).fit(X)
+    with torch.no_grad():
+        h = model.module_.log_density(torch.tensor(X, dtype=torch.float32)).exp().numpy()
+    expected = np.log(h @ np.array([0.2, 0.3, 0.5]))
+    np.testing.assert_allclose(model.score_samples(X), expected, rtol=1e-4)
+
+
+def test_centers_are_the_mean_embeddings(blobs):
+    X, _ = blobs
+    model = small().fit(X)
+    Z = model.transform(X)
+    for cluster, center in enumerate(model.cluster_centers_):
+        np.testing.assert_allclose(center, Z[model.labels_ == cluster].mean(0), rtol=1e-4)
+
+
+def test_the_start_with_the_best_objective_goes_on(blobs):
+    X, _ = blobs
+    kept = []
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _cluster(self, run):
+            z = run.map(run.module.embed)
+            run.module.eval()
+            with torch.no_grad():
+                kept.append(run.module.mixture.posterior(run.module.mixture(z))[:, 0])
+            super()._cluster(run)
+
+        def _run_phase(self, run, name, step, epochs):
+            reason = super()._run_phase(run, name, step, epochs)
+            if name == "explore":
+                z = run.map(run.module.embed)
+                run.module.eval()
+                with torch.no_grad():
+                    kept.append(run.module.starts.posterior(run.module.starts(z)))
+            return reason
+
+    model = Spy(3, random_state=0, **SMALL).fit(X)
+    scores = next(row["start_scores"] for row in model.history_ if "start_scores" in row)
+    assert len(set(scores)) == SMALL["n_starts"]
+    every, chosen = kept
+    torch.testing.assert_close(chosen, every[:, int(np.argmax(scores))])
+
+
+def test_one_start_is_the_papers_training(blobs):
+    X, _ = blobs
+    model = small(n_starts=1).fit(X)
+    assert {row["phase"] for row in model.history_} == {"cluster"}
+
+
+def test_gamma_follows_the_bound_of_the_scores(blobs):
+    X, _ = blobs
+    assert small(batch_size=128).fit(X[:128]).module_.gamma == pytest.approx(5)
+    n = 75  # 150 samples in batches of at most 100
+    expected = 5 * score_bound(n) / score_bound(128)
+    assert small(batch_size=100).fit(X).module_.gamma == pytest.approx(expected)
+    assert small(gamma=2.0).fit(X).module_.gamma == 2
+
+
+@pytest.mark.parametrize("n", [3, 10, 128])
+def test_score_bound_is_reached_by_a_single_outlier(n):
+    outlier = np.eye(n)[0]
+    normalised = (outlier - outlier.mean()) / outlier.std()
+    # Of n numbers with mean 0 and variance 1 none exceeds sqrt(n - 1); the paper gives its own
+    # form for the sample deviation.
+    assert normalised.max() == pytest.approx(np.sqrt(n - 1))
+    assert (outlier - outlier.mean()).max() / outlier.std(ddof=1) == pytest.approx(score_bound(n))
+
+
+def test_estimated_prior_finds_unequal_groups():
+    """Where shares differ, normalised scores must be brought to their scale."""
+    rng = np.random.RandomState(0)
+    sizes = (600, 400, 300, 200, 100)
+    X = np.concatenate([rng.uniform(-8, 8, 8) + rng.standard_normal((n, 8)) for n in sizes])
+    y = np.repeat(np.arange(5), sizes)
+    score = {}
+    for prior in ("uniform", "estimated"):
+        labels = NeuralMixtureEM(5, prior=prior, random_state=0).fit_predict(X)
+        score[prior] = adjusted_rand_score(y, labels)
+    assert score["estimated"] > 0.97
+    assert score["uniform"] < 0.9
+
+
+def test_neighbors_are_those_of_a_full_search():
+    rng = np.random.RandomState(0)
+    X = rng.standard_normal((40, 3)).astype(np.float32)
+    rows = Rows(X, (3,), 1.0, torch.device("cpu"))
+    found = find_neighbors(rows, rng).numpy()
+    distance = ((X[:, None] - X[None]) ** 2).sum(2)
+    for i, neighbors in enumerate(found):
+        assert set(neighbors) == set(np.argsort(distance[i])[:10])
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+def test_every_parameter_of_the_method_reaches_it(blobs):
+    X, _ = blobs
+    base = small().fit(X).transform(X)
+    for change in (
+        {"hidden_dims": (16,)},
+        {"augment": None},
+        {"objective": "two_fold"},
+        {"objective": "consistency"},
+        {"prior": "estimated"},
+        {"prior": "printed"},
+        {"prior": (0.5, 0.25, 0.25)},
+        {"temperature": 1.0},
+        {"gamma": 0.7},
+        {"normalize_scores": False},
+        {"n_starts": 5},
+        {"start_epochs": 11},
+        {"max_epochs": 11},
+        {"lr": 2e-3},
+        {"lr_decay": "constant"},
+    ):
+        assert not np.array_equal(base, small(**change).fit(X).transform(X)), change
+    two_fold = small(objective="two_fold").fit(X).transform(X)
+    other = small(objective="two_fold", consistency_lr=2e-3).fit(X).transform(X)
+    assert not np.array_equal(two_fold, other)
+
+
+def test_images_go_through_a_convolutional_network(images):
+    model = small(preprocess="sobel").fit(images)
+    layers = [type(layer) for layer in model.module_.modules()]
+    assert nn.Conv2d in layers
+    assert model.transform(images).shape == (60, 32)
+    assert not np.array_equal(model.transform(images), small().fit(images).transform(images))
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_papers_settings_are_parameters(dataset):
+    model = NeuralMixtureEM.from_paper(dataset, n_clusters=4)
+    assert (model.n_clusters, model.objective, model.n_starts) == (4, "two_fold", 1)
+    with pytest.raises(ValueError, match="expected one of"):
+        NeuralMixtureEM.from_paper("mnst")
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"network": "cnn"}, "network='cnn' needs images"),
+        ({"network": "resnet"}, "network='resnet' is unknown"),
+        ({"preprocess": "sobel"}, "preprocess='sobel' needs images"),
+        ({"augment": "image"}, "augment='image' needs images"),
+        ({"objective": "two_fold", "augment": None}, "set augment, or objective='em'"),
+        ({"prior": (0.5, 0.5)}, "3 positive shares"),
+        ({"prior": (0.5, 0.5, 0.0)}, "3 positive shares"),
+        ({"prior": (0.5, 0.5, np.nan)}, "3 positive shares"),
+        ({"prior": "flat"}, "'prior' parameter"),
+        ({"temperature": 0.0}, "'temperature' parameter"),
+        ({"gamma": "large"}, "'gamma' parameter"),
+    ],
+)
+def test_bad_parameters(blobs, params, message):
+    model = small(**params)
+    with pytest.raises(ValueError, match=message):
+        model.fit(blobs[0])
+    assert not [name for name in vars(model) if name.endswith("_")]
+
+
+def test_digits_as_pictures_with_the_defaults():
+    """Real data, real training: far above what k-means reaches (.79)."""
+    X, y = load_digits(return_X_y=True)
+    model = NeuralMixtureEM(10, input_shape=(1, 8, 8), random_state=0)
+    assert clustering_accuracy(y, model.fit_predict(X)) > 0.85
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda_finds_the_same_blobs(blobs):
+    X, y = blobs
+    model = NeuralMixtureEM(3, random_state=0, device="cuda").fit(X)
+    assert adjusted_rand_score(y, model.labels_) == 1
+    assert next(model.module_.parameters()).is_cuda

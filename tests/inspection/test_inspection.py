@@ -1,0 +1,139 @@
+"""Prototypes and densities: what is computed, and that it can be drawn."""
+
+import sys
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_blobs
+
+from skdeepclust import NeuralMixtureEM, StatDEC
+from skdeepclust.inspection import (
+    ClusterDensityDisplay,
+    PrototypesDisplay,
+    most_relevant_samples,
+    synthesize_prototypes,
+)
+
+matplotlib.use("Agg")
+SMALL = {"n_starts": 3, "start_epochs": 10, "max_epochs": 10, "batch_size": 32, "random_state": 0}
+
+
+@pytest.fixture(scope="module")
+def plane():
+    X, _ = make_blobs(150, centers=3, n_features=2, cluster_std=0.5, random_state=0)
+    return X, NeuralMixtureEM(3, **SMALL).fit(X)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    rng = np.random.RandomState(0)
+    patterns = rng.randint(0, 200, (3, 1, 8, 8))
+    X = (patterns[rng.randint(3, size=90)] + rng.randint(0, 50, (90, 1, 8, 8))).astype(np.uint8)
+    return X, NeuralMixtureEM(3, **SMALL).fit(X)
+
+
+def test_prototypes_belong_to_their_clusters(plane, pictures):
+    for X, model in (plane, pictures):
+        made = synthesize_prototypes(model, random_state=0)
+        assert made.shape == (3, *X.shape[1:])
+        as_seen = np.round(made * 255).astype(np.uint8) if X.dtype == np.uint8 else made
+        assert model.predict(as_seen).tolist() == [0, 1, 2]
+
+
+def test_prototypes_climb_with_the_steps(plane):
+    _, model = plane
+
+    def fit(made):
+        with torch.no_grad():
+            return model.module_.log_density(torch.tensor(made)).diagonal().numpy()
+
+    few, many = (synthesize_prototypes(model, n_steps=n, random_state=0) for n in (1, 200))
+    assert (fit(many) > fit(few)).all()
+
+
+def test_prototypes_of_images_stay_within_range(pictures):
+    made = synthesize_prototypes(pictures[1], penalty=0.0, step_size=1.0, random_state=0)
+    assert made.min() >= -1e-6
+    assert made.max() <= 1 + 1e-6
+
+
+def test_penalty_keeps_prototypes_near_the_mean(plane):
+    X, model = plane
+    distance = [
+        np.linalg.norm(
+            synthesize_prototypes(model, penalty=p, random_state=0) - X.mean(0), axis=1
+        ).mean()
+        for p in (0.0, 10.0)
+    ]
+    assert distance[1] < distance[0]
+
+
+def test_prototypes_leave_the_network_as_it_was(plane):
+    X, model = plane
+
+    def gradients():
+        return [None if p.grad is None else p.grad.clone() for p in model.module_.parameters()]
+
+    before, left = model.predict_proba(X), gradients()
+    synthesize_prototypes(model, random_state=0)
+    assert np.array_equal(model.predict_proba(X), before)
+    for was, now in zip(left, gradients(), strict=True):
+        assert (was is None and now is None) or torch.equal(was, now)
+
+
+def test_same_seed_same_prototypes(plane):
+    first, second = (synthesize_prototypes(plane[1], random_state=3) for _ in range(2))
+    assert np.array_equal(first, second)
+
+
+def test_most_relevant_samples_are_sorted_by_their_posterior(plane):
+    X, model = plane
+    chosen = most_relevant_samples(model, X, 5)
+    proba = model.predict_proba(X)
+    for cluster, row in enumerate(chosen):
+        assert np.array_equal(np.sort(proba[:, cluster])[::-1][:5], proba[row, cluster])
+    with pytest.raises(ValueError, match="n_samples=151; expected 1 to 150"):
+        most_relevant_samples(model, X, 151)
+
+
+def test_an_estimator_without_densities_is_refused(plane):
+    X, _ = plane
+    other = StatDEC(
+        3, hidden_dims=(8,), latent_dim=2, pretrain_epochs=1, max_epochs=1, random_state=0
+    )
+    with pytest.raises(TypeError, match="StatDEC has no densities of clusters"):
+        synthesize_prototypes(other.fit(X))
+    with pytest.raises(ValueError, match="n_steps=0"):
+        synthesize_prototypes(plane[1], n_steps=0)
+
+
+def test_prototypes_display(pictures, plane):
+    X, model = pictures
+    display = PrototypesDisplay.from_estimator(model, X, n_samples=4, random_state=0).plot()
+    assert display.axes_.shape == (3, 5)
+    best = most_relevant_samples(model, X, 4)
+    assert np.array_equal(display.samples[1, 2], X[best[1, 2]])
+    with pytest.raises(ValueError, match="images alone"):
+        PrototypesDisplay.from_estimator(plane[1], plane[0])
+
+
+def test_density_display(plane, pictures):
+    X, model = plane
+    display = ClusterDensityDisplay.from_estimator(model, X, resolution=20).plot()
+    assert display.proba.shape == (20, 20, 3)
+    np.testing.assert_allclose(display.proba.sum(2), 1, rtol=1e-5)
+    corner = model.predict_proba(np.array([[display.x[3], display.y[7]]], dtype=X.dtype))
+    np.testing.assert_allclose(display.proba[7, 3], corner[0], rtol=1e-5)
+    assert display.x[0] < X[:, 0].min()
+    with pytest.raises(ValueError, match="over a plane"):
+        ClusterDensityDisplay.from_estimator(pictures[1], pictures[0])
+
+
+def test_missing_matplotlib_names_the_extra(plane, monkeypatch):
+    X, model = plane
+    display = ClusterDensityDisplay.from_estimator(model, X, resolution=5)
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r"skdeepclust\[plot\]"):
+        display.plot()
