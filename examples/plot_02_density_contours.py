@@ -29,7 +29,15 @@ X, y = make_blobs(3000, centers=centers, cluster_std=0.8, random_state=0)
 # ----------------------------------
 # One start and EM alone, as in section 8.1 of the paper. A cluster that has lost all its samples is
 # started anew and a warning tells of it; here that is the point.
-settings = {"n_starts": 1, "augment": None, "lr": 1e-3, "max_epochs": 10, "random_state": 0}
+settings = {
+    "n_starts": 1,
+    "augment": None,
+    "temperature": 1.0,
+    "lr": 1e-3,
+    "lr_decay": "constant",
+    "max_epochs": 20,
+    "random_state": 0,
+}
 figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
 for ax, normalize in zip(axes, (True, False), strict=True):
     model = NeuralMixtureEM(10, normalize_scores=normalize, **settings).fit(X)

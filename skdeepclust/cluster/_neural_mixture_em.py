@@ -360,6 +360,11 @@ class NeuralMixtureEM(BaseDeepClusterer):
     # ------------------------------------------------------------------ the method
 
     def _build_module(self, run: Run) -> NeuralMixtureModule:
+        if len(run.rows) < 2:
+            raise ValueError(
+                f"n_samples={len(run.rows)}; scores are normalised over batches, which takes at "
+                "least 2 samples"
+            )
         is_image = len(self.input_shape_) == 3
         shape, preprocess = self.input_shape_, nn.Identity()
         if self.preprocess == "sobel":

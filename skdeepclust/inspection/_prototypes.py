@@ -30,8 +30,9 @@ def synthesize_prototypes(
     step_size : float > 0, default=0.05
         Its learning rate, in units of the data's standard deviation.
     penalty : float >= 0, default=0.1
-        Weight of the squared distance from the data's mean: without any, the input would leave the
-        range of the data.
+        Weight of the squared distance from the data's mean, without which the input would leave
+        the range of the data, and for images ten times as much of the squared differences between
+        neighbouring pixels, without which it would be noise.
     random_state : int, RandomState instance or None, default=None
         Of the noise that the ascent begins at.
 
@@ -52,7 +53,7 @@ def synthesize_prototypes(
     n_clusters = len(estimator.cluster_centers_)
     noise = check_random_state(random_state).standard_normal((n_clusters, *mean.shape))
     # In standardised units, so that steps and penalty mean the same for all data.
-    x = torch.tensor(0.1 * noise, dtype=mean.dtype, device=mean.device, requires_grad=True)
+    x = torch.tensor(noise, dtype=mean.dtype, device=mean.device, requires_grad=True)
     optimizer = torch.optim.Adam([x], step_size)
     own = torch.arange(n_clusters, device=mean.device)
     bounds = (-mean / scale, (1 - mean) / scale) if estimator._image_dtype == np.uint8 else None
@@ -63,7 +64,7 @@ def synthesize_prototypes(
             # another cluster is higher still.
             score = module.gamma * module.log_density(made)[own, own]
             share = module.assign(made)[own, own].clamp(min=1e-12).log()
-            loss = (penalty * x.square().flatten(1).mean(1) - score - share).sum()
+            loss = (penalty * _roughness(x) - score - share).sum()
             optimizer.zero_grad()
             (x.grad,) = torch.autograd.grad(loss, [x])
             optimizer.step()
@@ -73,12 +74,21 @@ def synthesize_prototypes(
     return made.reshape(n_clusters, *estimator._sample_shape)
 
 
+def _roughness(x: torch.Tensor) -> torch.Tensor:
+    """Sum of what an input is penalised for, (n,): as for single features, so for pixels."""
+    penalty = x.square().flatten(1).mean(1)
+    if x.ndim == 4:
+        for axis in (2, 3):
+            penalty = penalty + 10 * x.diff(dim=axis).square().flatten(1).mean(1)
+    return penalty
+
+
 def most_relevant_samples(estimator, X, n_samples=8):
-    """The samples that fit each cluster best.
+    """The samples that each cluster's density is highest at.
 
     Parameters
     ----------
-    estimator : clusterer with ``predict_proba``
+    estimator : NeuralMixtureEM
         Fitted.
     X : array-like of shape (n, n_features) or (n, C, H, W)
     n_samples : int >= 1, default=8
@@ -89,11 +99,11 @@ def most_relevant_samples(estimator, X, n_samples=8):
         Indices into X, best first. A sample of another cluster may be among them where a cluster
         has fewer than ``n_samples``.
     """
-    check_is_fitted(estimator)
-    proba = estimator.predict_proba(X)
-    if not 1 <= n_samples <= len(proba):
-        raise ValueError(f"n_samples={n_samples}; expected 1 to {len(proba)}, the samples of X")
-    return np.argsort(-proba, axis=0, kind="stable")[:n_samples].T
+    module = _density_module(estimator)
+    density = estimator._infer(module.log_density, X)
+    if not 1 <= n_samples <= len(density):
+        raise ValueError(f"n_samples={n_samples}; expected 1 to {len(density)}, the samples of X")
+    return np.argsort(-density, axis=0, kind="stable")[:n_samples].T
 
 
 class PrototypesDisplay:

@@ -88,14 +88,25 @@ def test_same_seed_same_prototypes(plane):
     assert np.array_equal(first, second)
 
 
-def test_most_relevant_samples_are_sorted_by_their_posterior(plane):
+def test_most_relevant_samples_are_sorted_by_their_density(plane):
     X, model = plane
     chosen = most_relevant_samples(model, X, 5)
-    proba = model.predict_proba(X)
+    with torch.no_grad():
+        density = model.module_.log_density(torch.tensor(X, dtype=torch.float32)).numpy()
     for cluster, row in enumerate(chosen):
-        assert np.array_equal(np.sort(proba[:, cluster])[::-1][:5], proba[row, cluster])
+        best = np.sort(density[:, cluster])[::-1][:5]
+        np.testing.assert_allclose(density[row, cluster], best, rtol=1e-5)
+        assert (model.labels_[row] == cluster).all()
     with pytest.raises(ValueError, match="n_samples=151; expected 1 to 150"):
         most_relevant_samples(model, X, 151)
+
+
+def test_penalty_makes_pictures_smooth(pictures):
+    rough, smooth = (
+        np.abs(np.diff(synthesize_prototypes(pictures[1], penalty=p, random_state=0))).mean()
+        for p in (0.0, 1.0)
+    )
+    assert smooth < rough / 2
 
 
 def test_an_estimator_without_densities_is_refused(plane):
