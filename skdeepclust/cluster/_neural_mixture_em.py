@@ -238,7 +238,17 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     Notes
     -----
-    ``score_samples`` is ``log Σ_j prior_j h_j(x)``. NOTES
+    ``score_samples`` is ``log Σ_j prior_j h_j(x)``.
+
+    The objective has its optimum at clusters of equal size, since normalisation gives all scores
+    the same spread. ``prior="estimated"`` therefore multiplies them by ``sqrt(π_j (1 - π_j))``,
+    relative to equal shares, before the softmax of the E-step. On long-tailed MNIST (ratio 10,
+    three seeds) median accuracy was .81 with it and .65 without; on balanced vectors it was worse.
+
+    On 10,000 MNIST digits (three seeds) EM alone was as accurate as the two-fold objective, .985
+    and .986, at less cost, and consistency alone had .42. Figures are in
+    ``benchmarks/results/neural_mixture_em.md``, further differences from the paper in
+    ``docs/neural_mixture_em.md``.
 
     References
     ----------
