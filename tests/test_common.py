@@ -66,11 +66,8 @@ def blobs():
 
 
 @pytest.fixture(scope="module")
-def images():
-    rng = np.random.RandomState(0)
-    patterns = rng.randint(0, 200, (3, 1, 6, 6))
-    noisy = patterns[rng.randint(3, size=60)] + rng.randint(0, 50, (60, 1, 6, 6))
-    return noisy.astype(np.uint8)
+def images(noisy_patterns):
+    return noisy_patterns(60, 6)
 
 
 each = pytest.mark.parametrize("Estimator", ESTIMATORS, ids=lambda E: E.__name__)

@@ -114,10 +114,16 @@ class BaseDeepClusterer(
 
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "network": [str, callable],
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "input_shape": ["array-like", None],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
+        "lr_decay": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"cosine", "constant"}),
+        ],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "augment": [StrOptions(set(AUGMENTATIONS)), callable, None],
         "tol": [Interval(Real, 0, 1, closed="left")],
@@ -126,6 +132,9 @@ class BaseDeepClusterer(
         "callbacks": [list, None],
         "device": [str, torch.device],
     }
+
+    # Data set: what its paper trains with, where it differs from the defaults.
+    _paper_settings: dict[str, dict] = {}  # noqa: RUF012 - read only
 
     # Values of ``augment`` that an algorithm has a use for where samples are no images.
     _vector_augmentations: tuple[str, ...] = ()
@@ -143,6 +152,31 @@ class BaseDeepClusterer(
     @abstractmethod
     def _objective(self, run: Run) -> float:
         """How good the run is, without labels; higher is better."""
+
+    # ------------------------------------------------------------------ settings
+
+    @classmethod
+    def from_paper(cls, dataset, **params):
+        """An estimator with the paper's own settings instead of our defaults.
+
+        Its long schedule is meant for a GPU; the default settings reach more in minutes.
+
+        Parameters
+        ----------
+        dataset : str
+            Whose settings: "mnist", or another of those that the error for an unknown one names.
+        **params
+            Constructor arguments that overrule them.
+
+        Returns
+        -------
+        object
+            Not fitted.
+        """
+        known = cls._paper_settings
+        if dataset not in known:
+            raise ValueError(f"{dataset!r} is unknown; expected one of {sorted(known)}")
+        return cls(**{**known[dataset], **params})
 
     # ------------------------------------------------------------------ fit
 

@@ -19,16 +19,19 @@ from torch import Tensor, nn
 
 from .._sklearn_compat import Interval, StrOptions
 from ..networks import MixtureHeads, Sobel, Standardize, make_backbone
-from ..objectives import consistency_kl, expected_log_density, mixture_log_likelihood
-from ..training import AUGMENTATIONS, INFERENCE_BATCH, Rows, Step, make_augmentation
+from ..objectives import (
+    consistency_kl,
+    expected_log_density,
+    log_density,
+    mixture_log_likelihood,
+)
+from ..training import AUGMENTATIONS, INFERENCE_BATCH, Batches, Rows, Step, make_augmentation
 from ._base import BaseDeepClusterer, ClusteringModule, Run, resolve_batch_size
-from ._phases import resolve_epochs, standardize_rows, steps_per_epoch, train_phase
+from ._phases import RISE, resolve_epochs, standardize_rows, steps_per_epoch, train_phase
 from ._revival import revive_empty
 
 # The paper's γ and the batch size that it belongs to.
 GAMMA, GAMMA_BATCH = 5.0, 128
-# Share of the steps in which the learning rate rises.
-RISE = 0.1
 # Samples that starts are compared on, and among which neighbours are looked for.
 SCORED_SAMPLES, NEIGHBOR_POOL = 10_000, 20_000
 N_NEIGHBORS = 10
@@ -42,9 +45,8 @@ def score_bound(n: float) -> float:
 def find_neighbors(rows: Rows, rng: np.random.RandomState) -> Tensor:
     """Nearest neighbours of every row among (at most) NEIGHBOR_POOL rows, (n, N_NEIGHBORS)."""
     pool = np.sort(rng.permutation(len(rows))[:NEIGHBOR_POOL])
-    flat = rows.X.reshape(len(rows), -1)
-    search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(pool))).fit(flat[pool])
-    return torch.from_numpy(pool[search.kneighbors(flat, return_distance=False)])
+    search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(pool))).fit(rows.X[pool])
+    return torch.from_numpy(pool[search.kneighbors(rows.X, return_distance=False)])
 
 
 class NeuralMixtureModule(ClusteringModule):
@@ -72,9 +74,20 @@ class NeuralMixtureModule(ClusteringModule):
     def assign(self, x: Tensor) -> Tensor:
         return self.mixture.posterior(self.mixture(self.embed(x))).squeeze(1)
 
+    def expectation(
+        self, heads: MixtureHeads, x: Tensor, x_tr: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The posterior p, (n, n_heads, n_clusters), and what the M-step raises, (n, n_heads)."""
+        scores = heads(self.embed(x))
+        p = heads.posterior(scores.detach())
+        density = expected_log_density(p, scores, self.gamma)  # eq. 6
+        if x_tr is not None:  # eq. 7
+            density = density + expected_log_density(p, heads(self.embed(x_tr)), self.gamma)
+        return p, density
+
     def log_density(self, x: Tensor) -> Tensor:
         """Logarithm of every cluster's density h_j, (n, n_clusters)."""
-        return F.logsigmoid(self.mixture(self.embed(x)).squeeze(1) / self.gamma)
+        return log_density(self.mixture(self.embed(x)).squeeze(1), self.gamma)
 
     def score(self, x: Tensor) -> Tensor:
         scores = self.mixture(self.embed(x))
@@ -271,9 +284,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
         **BaseDeepClusterer._parameter_constraints,
-        "network": [str, callable],
         "hidden_dims": ["array-like", None],
-        "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "preprocess": [StrOptions({"sobel"}), None],
         "augment": [StrOptions({"auto", "neighbors", *AUGMENTATIONS}), callable, None],
         "objective": [StrOptions({"em", "consistency", "two_fold"})],
@@ -284,12 +295,9 @@ class NeuralMixtureEM(BaseDeepClusterer):
         "n_starts": [Interval(Integral, 1, None, closed="left")],
         "start_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "consistency_lr": [Interval(Real, 0, None, closed="neither")],
-        "lr_decay": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"cosine", "constant"}),
-        ],
     }
 
+    _paper_settings = PAPER_SETTINGS
     _vector_augmentations = ("auto", "neighbors")
 
     def __init__(
@@ -347,27 +355,6 @@ class NeuralMixtureEM(BaseDeepClusterer):
         self.callbacks = callbacks
         self.device = device
 
-    @classmethod
-    def from_paper(cls, dataset, **params):
-        """An estimator with the paper's own settings instead of our defaults.
-
-        Its long schedule is meant for a GPU; the default settings reach more in minutes.
-
-        Parameters
-        ----------
-        dataset : {"mnist", "cifar10"}
-            Whose settings.
-        **params
-            Constructor arguments that overrule them.
-
-        Returns
-        -------
-        NeuralMixtureEM
-        """
-        if dataset not in PAPER_SETTINGS:
-            raise ValueError(f"{dataset!r} is unknown; expected one of {sorted(PAPER_SETTINGS)}")
-        return cls(**{**PAPER_SETTINGS[dataset], **params})
-
     # ------------------------------------------------------------------ the method
 
     def _build_module(self, run: Run) -> NeuralMixtureModule:
@@ -406,7 +393,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
             make_backbone(self.network, shape, self.latent_dim, self.hidden_dims),
             starts if self.n_starts > 1 else None,
             mixture,
-            self._resolve_gamma(len(run.rows)),
+            self._resolve_gamma(run),
         )
 
     def _starting_prior(self) -> Tensor:
@@ -420,12 +407,13 @@ class NeuralMixtureEM(BaseDeepClusterer):
             )
         return torch.from_numpy(prior / prior.sum())
 
-    def _resolve_gamma(self, n: int) -> float:
+    def _resolve_gamma(self, run: Run) -> float:
         """γ in the same proportion to the bound of normalised scores as the paper's."""
         if self.gamma != "auto":
             return float(self.gamma)
-        batch = n / math.ceil(n / resolve_batch_size(self.batch_size, n))
-        return GAMMA * score_bound(batch) / score_bound(GAMMA_BATCH)
+        n = len(run.rows)
+        batches = Batches(run.rows, resolve_batch_size(self.batch_size, n), run.generator)
+        return GAMMA * score_bound(n / len(batches)) / score_bound(GAMMA_BATCH)
 
     def _train(self, run: Run) -> None:
         run.transform = self._make_transform(run)
@@ -438,9 +426,9 @@ class NeuralMixtureEM(BaseDeepClusterer):
     def _make_transform(self, run: Run) -> Callable[[Tensor, Tensor], Tensor] | None:
         """What gives the transformed samples of eq. 7, or None."""
         augment = self.augment
-        if isinstance(augment, str) and augment == "auto":
+        if augment == "auto":
             augment = "strong_affine" if len(self.input_shape_) == 3 else "neighbors"
-        if isinstance(augment, str) and augment == "neighbors":
+        if augment == "neighbors":
             neighbors = find_neighbors(run.rows, run.rng)
 
             def one_of_the_neighbors(index: Tensor, x: Tensor) -> Tensor:
@@ -516,11 +504,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         module, losses = run.module, {}
         x_tr = None if run.transform is None else run.transform(index, x)
         if self.objective != "consistency":
-            scores = heads(module.embed(x))
-            p = heads.posterior(scores.detach())  # E-step
-            density = expected_log_density(p, scores, module.gamma)  # eq. 6
-            if x_tr is not None:  # eq. 7
-                density = density + expected_log_density(p, heads(module.embed(x_tr)), module.gamma)
+            p, density = module.expectation(heads, x, x_tr)  # E-step
             losses["em"] = -density.mean()
             run.net.minimize(losses["em"], "em")  # M-step
         if self.objective != "em":
@@ -540,12 +524,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
         chosen = torch.randperm(len(run.rows), generator=run.generator)[:SCORED_SAMPLES]
         for index in chosen.split(INFERENCE_BATCH):
             x = run.rows[index]
-            scores = heads(module.embed(x))
-            p = heads.posterior(scores)
-            total = total + expected_log_density(p, scores, module.gamma).sum(0)
-            if run.transform is not None:
-                scores = heads(module.embed(run.transform(index, x)))
-                total = total + expected_log_density(p, scores, module.gamma).sum(0)
+            x_tr = None if run.transform is None else run.transform(index, x)
+            total = total + module.expectation(heads, x, x_tr)[1].sum(0)
         return total / len(chosen)
 
     @torch.no_grad()

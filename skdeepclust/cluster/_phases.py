@@ -13,6 +13,9 @@ from ..networks import Standardize
 from ..training import Batches, Rows, Step, adam
 from ._base import Run
 
+# Share of a phase's steps in which the learning rate rises, where it begins from fresh weights.
+RISE = 0.1
+
 
 def resolve_epochs(epochs: int | str, run: Run, *, steps: int, at_least: int, at_most: int) -> int:
     """``epochs``, or for "auto" as many as make ``steps`` training steps, within the bounds."""

@@ -7,12 +7,10 @@ from torch import Tensor
 
 from ..objectives import reconstruction_error
 from ._base import Run
-from ._phases import train_phase
+from ._phases import RISE, train_phase
 
 # Dropout of the layer-wise pretraining (Xie et al., 2016).
 LAYER_DROPOUT = 0.2
-# The one-cycle schedule of the pretraining: the share of steps in which the rate rises.
-RISE = 0.1
 
 
 def pretrain_end_to_end(

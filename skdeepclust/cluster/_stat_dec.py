@@ -269,15 +269,9 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
         **BaseDeepClusterer._parameter_constraints,
-        "network": [str, callable],
         "hidden_dims": ["array-like"],
-        "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "pretrain": [StrOptions({"end_to_end", "layer_wise"})],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
-        "lr_decay": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"cosine", "constant"}),
-        ],
         "init": [StrOptions({"kmeans", "gmm"}), HasMethods("fit_predict")],
         "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
         "clustering_weight": [Interval(Real, 0, 1, closed="both")],
@@ -288,6 +282,8 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
         "whiten": ["boolean"],
         "update_interval": [Interval(Integral, 1, None, closed="left"), None],
     }
+
+    _paper_settings = PAPER_SETTINGS
 
     def __init__(
         self,
@@ -347,27 +343,6 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
         self.verbose = verbose
         self.callbacks = callbacks
         self.device = device
-
-    @classmethod
-    def from_paper(cls, dataset, **params):
-        """An estimator with the paper's own settings instead of our defaults.
-
-        Its long schedule is meant for a GPU; the default settings reach more in minutes.
-
-        Parameters
-        ----------
-        dataset : {"mnist"}
-            Whose settings.
-        **params
-            Constructor arguments that overrule them.
-
-        Returns
-        -------
-        StatDEC
-        """
-        if dataset not in PAPER_SETTINGS:
-            raise ValueError(f"{dataset!r} is unknown; expected one of {sorted(PAPER_SETTINGS)}")
-        return cls(**{**PAPER_SETTINGS[dataset], **params})
 
     # ------------------------------------------------------------------ the method
 

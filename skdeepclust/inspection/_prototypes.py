@@ -140,10 +140,11 @@ class PrototypesDisplay:
         -------
         PrototypesDisplay
         """
-        shape = getattr(estimator, "input_shape_", ())
-        prototypes = synthesize_prototypes(estimator, random_state=random_state)
+        _density_module(estimator)
+        shape = estimator.input_shape_
         if len(shape) != 3:
             raise ValueError(f"input_shape_={shape}; prototypes can be drawn for images alone")
+        prototypes = synthesize_prototypes(estimator, random_state=random_state)
         chosen = most_relevant_samples(estimator, X, n_samples)
         samples = np.asarray(X)[chosen].reshape(*chosen.shape, *shape)
         return cls(prototypes.reshape(-1, *shape), samples)

@@ -9,14 +9,13 @@ with ``decode(z) == decode_output(decode_hidden(z))``, can take a statistics poo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from ._factories import NetworkFactory, call_factory, evaluating
 from ._layers import dense
-
-NetworkFactory = Callable[[tuple[int, ...], int], nn.Module]
 
 
 class MLPAutoencoder(nn.Module):
@@ -96,25 +95,19 @@ def make_autoencoder(
                 "factory (input_shape, latent_dim) -> nn.Module"
             )
         return AUTOENCODERS[network](input_shape, latent_dim, hidden_dims)
-    module = network(input_shape, latent_dim)
-    if not isinstance(module, nn.Module):
-        raise ValueError(
-            f"network={network!r} returned a {type(module).__name__}; expected an nn.Module"
-        )
+    module = call_factory(network, input_shape, latent_dim)
     missing = [name for name in ("encode", "decode") if not callable(getattr(module, name, None))]
     if missing:
         raise ValueError(
             f"the module returned by network={network!r} has no method {' and no '.join(missing)}; "
             "expected encode(x) -> (n, latent_dim) and decode(z) -> (n, *input_shape)"
         )
-    _check_shapes(module, input_shape, latent_dim)
+    with evaluating(module):
+        _check_shapes(module, input_shape, latent_dim)
     return module
 
 
-@torch.no_grad()
 def _check_shapes(module: nn.Module, input_shape: tuple[int, ...], latent_dim: int) -> None:
-    was_training = module.training
-    module.eval()
     x = torch.zeros(2, *input_shape)
     z = module.encode(x)
     if z.shape != (2, latent_dim):
@@ -127,4 +120,3 @@ def _check_shapes(module: nn.Module, input_shape: tuple[int, ...], latent_dim: i
         raise ValueError(
             f"decode gave shape {tuple(x_hat.shape)} for two samples; expected {tuple(x.shape)}"
         )
-    module.train(was_training)

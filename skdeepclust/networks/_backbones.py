@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-BackboneFactory = Callable[[tuple[int, ...], int], nn.Module]
+from ._factories import NetworkFactory, call_factory, evaluating
 
 
 class MLPBackbone(nn.Module):
@@ -73,17 +73,16 @@ class CNNBackbone(nn.Module):
         channels, *sides = input_shape
         blocks = [[block] if isinstance(block, Integral) else list(block) for block in hidden_dims]
         layers: list[nn.Module] = []
-        for block, position in ((b, p) for b in range(len(blocks)) for p in range(len(blocks[b]))):
-            width = blocks[block][position]
-            layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
-            channels = width
-            ends_block = position == len(blocks[block]) - 1 and block < len(blocks) - 1
-            if ends_block and min(sides) > 3:
-                layers.append(nn.MaxPool2d(2))
-                sides = [side // 2 for side in sides]
-            # After the pooling: a quarter of the work, and BatchNorm's gains start positive, so
-            # that it commutes with the maximum.
-            layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
+        for number, block in enumerate(blocks, start=1):
+            for position, width in enumerate(block, start=1):
+                layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=False))
+                channels = width
+                if position == len(block) and number < len(blocks) and min(sides) > 3:
+                    layers.append(nn.MaxPool2d(2))
+                    sides = [side // 2 for side in sides]
+                # After the pooling: a quarter of the work, and BatchNorm's gains start positive,
+                # so that it commutes with the maximum.
+                layers += [nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(
             *layers, nn.Flatten(), *_dense_block(channels * math.prod(sides), latent_dim)
         )
@@ -104,7 +103,7 @@ BACKBONES = {"mlp": MLPBackbone, "cnn": CNNBackbone}
 
 
 def make_backbone(
-    network: str | BackboneFactory,
+    network: str | NetworkFactory,
     input_shape: tuple[int, ...],
     latent_dim: int,
     hidden_dims: Sequence[int] | None = None,
@@ -146,17 +145,10 @@ def make_backbone(
     )
 
 
-@torch.no_grad()
-def _checked(network: BackboneFactory, input_shape: tuple[int, ...], latent_dim: int) -> nn.Module:
-    module = network(input_shape, latent_dim)
-    if not isinstance(module, nn.Module):
-        raise ValueError(
-            f"network={network!r} returned a {type(module).__name__}; expected an nn.Module"
-        )
-    modes = {part: part.training for part in module.modules()}  # parts may be frozen
-    shape = getattr(module.eval()(torch.zeros(2, *input_shape)), "shape", None)
-    for part, training in modes.items():
-        part.training = training
+def _checked(network: NetworkFactory, input_shape: tuple[int, ...], latent_dim: int) -> nn.Module:
+    module = call_factory(network, input_shape, latent_dim)
+    with evaluating(module):
+        shape = getattr(module(torch.zeros(2, *input_shape)), "shape", None)
     if shape != (2, latent_dim):
         raise ValueError(
             f"the module returned by network={network!r} gave "

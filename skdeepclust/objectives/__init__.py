@@ -10,6 +10,7 @@ from ._assignment import (
 from ._mixture import (
     consistency_kl,
     expected_log_density,
+    log_density,
     mixture_log_likelihood,
     mixture_log_posterior,
     share_scale,
@@ -22,6 +23,7 @@ __all__ = [
     "expected_log_density",
     "frequency_penalty",
     "harden_assignment",
+    "log_density",
     "mixture_log_likelihood",
     "mixture_log_posterior",
     "reconstruction_error",

@@ -52,8 +52,24 @@ def share_scale(log_prior: Tensor) -> Tensor:
     return (share * (1 - share) / (equal * (1 - equal))).clamp(min=0).sqrt()
 
 
+def log_density(scores: Tensor, gamma: float) -> Tensor:
+    """Logarithm of the density ``h_j = sigmoid(a*_j / γ)`` of every cluster.
+
+    Parameters
+    ----------
+    scores : Tensor of shape (..., n_clusters)
+    gamma : float > 0
+        Keeps the scores within the sigmoid's linear part.
+
+    Returns
+    -------
+    Tensor of shape (..., n_clusters)
+    """
+    return F.logsigmoid(scores / gamma)
+
+
 def mixture_log_likelihood(scores: Tensor, log_prior: Tensor, gamma: float) -> Tensor:
-    """Logarithm of ``Σ_j prior_j h_j(x)`` with the density ``h_j = sigmoid(a*_j / γ)``.
+    """Logarithm of ``Σ_j prior_j h_j(x)``.
 
     Parameters
     ----------
@@ -65,7 +81,7 @@ def mixture_log_likelihood(scores: Tensor, log_prior: Tensor, gamma: float) -> T
     -------
     Tensor of shape (...)
     """
-    return torch.logsumexp(F.logsigmoid(scores / gamma) + log_prior, -1)
+    return torch.logsumexp(log_density(scores, gamma) + log_prior, -1)
 
 
 def expected_log_density(posterior: Tensor, scores: Tensor, gamma: float) -> Tensor:
@@ -78,13 +94,12 @@ def expected_log_density(posterior: Tensor, scores: Tensor, gamma: float) -> Ten
         p, held constant: no gradient flows through it.
     scores : Tensor of shape (..., n_clusters)
     gamma : float > 0
-        Keeps the scores within the sigmoid's linear part.
 
     Returns
     -------
     Tensor of shape (...)
     """
-    return (posterior.detach() * F.logsigmoid(scores / gamma)).sum(-1)
+    return (posterior.detach() * log_density(scores, gamma)).sum(-1)
 
 
 def consistency_kl(posterior: Tensor, log_posterior: Tensor) -> Tensor:

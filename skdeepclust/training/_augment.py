@@ -28,7 +28,6 @@ MILD = AffineRanges(rotation=math.radians(10), shift=0.1, scale=0.1, shear=0.0)
 # Slanted and upright handwriting overlap under it; under the mild one they may not.
 STRONG = AffineRanges(rotation=math.radians(20), shift=0.1, scale=0.2, shear=0.3)
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.2, 0.3, 0.4, math.radians(36)
-AUGMENTATIONS = ("affine", "strong_affine", "image")
 
 
 def make_augmentation(
@@ -37,15 +36,12 @@ def make_augmentation(
     """Return the function that ``augment`` names, drawing from ``generator``."""
     if augment is None or callable(augment):
         return augment
-    if augment == "affine":
-        return lambda x: affine_warp(x, generator)
-    if augment == "strong_affine":
-        return lambda x: affine_warp(x, generator, STRONG)
-    if augment == "image":
-        return lambda x: color_jitter(affine_warp(x, generator), generator)
-    raise ValueError(
-        f"augment={augment!r} is unknown; expected None, one of {AUGMENTATIONS} or a callable"
-    )
+    if augment not in NAMED:
+        raise ValueError(
+            f"augment={augment!r} is unknown; expected None, one of {AUGMENTATIONS} or a callable"
+        )
+    named = NAMED[augment]
+    return lambda x: named(x, generator)
 
 
 def _uniform(n: int, spread: float, like: Tensor, generator: torch.Generator) -> Tensor:
@@ -119,3 +115,11 @@ def _rotate_hue(x: Tensor, angle: Tensor) -> Tensor:
     cross = x.new_tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
     turn = cos * torch.eye(3).to(x) + sin * cross + (1 - cos) / 3  # (n, 3, 3)
     return torch.einsum("nij,njhw->nihw", turn, x)
+
+
+NAMED = {
+    "affine": affine_warp,
+    "strong_affine": lambda x, generator: affine_warp(x, generator, STRONG),
+    "image": lambda x, generator: color_jitter(affine_warp(x, generator), generator),
+}
+AUGMENTATIONS = tuple(NAMED)

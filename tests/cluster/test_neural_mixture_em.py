@@ -25,11 +25,8 @@ def blobs():
 
 
 @pytest.fixture(scope="module")
-def images():
-    rng = np.random.RandomState(0)
-    patterns = rng.randint(0, 200, (3, 1, 8, 8))
-    noisy = patterns[rng.randint(3, size=60)] + rng.randint(0, 50, (60, 1, 8, 8))
-    return noisy.astype(np.uint8)
+def images(noisy_patterns):
+    return noisy_patterns(60, 8)
 
 
 def ten_groups(n, seed):

@@ -27,10 +27,8 @@ def plane():
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    rng = np.random.RandomState(0)
-    patterns = rng.randint(0, 200, (3, 1, 8, 8))
-    X = (patterns[rng.randint(3, size=90)] + rng.randint(0, 50, (90, 1, 8, 8))).astype(np.uint8)
+def pictures(noisy_patterns):
+    X = noisy_patterns(90, 8)
     return X, NeuralMixtureEM(3, **SMALL).fit(X)
 
 

@@ -14,14 +14,6 @@ from skdeepclust.networks import AUTOENCODERS, MLPAutoencoder, make_autoencoder
 from skdeepclust.networks._layers import dense
 
 
-@pytest.fixture(autouse=True)
-def _same_layers():
-    """Layers draw from torch's global generator: seed it, and put it back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
 def randn(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 

@@ -13,14 +13,6 @@ from torch import nn
 from skdeepclust.networks import BACKBONES, CNNBackbone, MLPBackbone, make_backbone
 
 
-@pytest.fixture(autouse=True)
-def _same_layers():
-    """Layers draw from torch's global generator: seed it, and put it back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
 def randn(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 

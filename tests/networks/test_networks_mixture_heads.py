@@ -15,14 +15,6 @@ N, D, HEADS, K = 60, 5, 3, 4
 SHARES = [0.7, 0.2, 0.06, 0.04]
 
 
-@pytest.fixture(autouse=True)
-def _same_layers():
-    """Layers draw from torch's global generator: seed it, and put it back."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        yield
-
-
 @pytest.fixture
 def generator():
     return torch.Generator().manual_seed(2)

@@ -1,0 +1,36 @@
+"""What a user's own network is built and looked at with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+NetworkFactory = Callable[[tuple[int, ...], int], nn.Module]
+
+
+def call_factory(
+    network: NetworkFactory, input_shape: tuple[int, ...], latent_dim: int
+) -> nn.Module:
+    """Call the factory, and see that it returned a module."""
+    module = network(input_shape, latent_dim)
+    if not isinstance(module, nn.Module):
+        raise ValueError(
+            f"network={network!r} returned a {type(module).__name__}; expected an nn.Module"
+        )
+    return module
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards every part has the mode that it had."""
+    modes = {part: part.training for part in module.modules()}  # parts may be frozen
+    module.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for part, training in modes.items():
+            part.training = training

@@ -1,0 +1,15 @@
+import numpy as np
+import pytest
+
+
+@pytest.fixture(scope="session")
+def noisy_patterns():
+    """``noisy_patterns(n, side)``: uint8 pictures of three patterns, each with noise on it."""
+
+    def make(n, side):
+        rng = np.random.RandomState(0)
+        patterns = rng.randint(0, 200, (3, 1, side, side))
+        noisy = patterns[rng.randint(3, size=n)] + rng.randint(0, 50, (n, 1, side, side))
+        return noisy.astype(np.uint8)
+
+    return make
