@@ -1,6 +1,6 @@
 """Deep clustering with the scikit-learn interface."""
 
 from ._version import __version__
-from .cluster import NeuralMixtureEM, StatDEC
+from .cluster import DVC, NeuralMixtureEM, StatDEC
 
-__all__ = ["NeuralMixtureEM", "StatDEC", "__version__"]
+__all__ = ["DVC", "NeuralMixtureEM", "StatDEC", "__version__"]

@@ -42,6 +42,13 @@ def test_scikit_learn_checks(estimator, check):
 # Our own: on a small network, so that each test is about one thing and takes a moment.
 
 SMALL = {
+    "DVC": {
+        "network": "mlp",
+        "hidden_dims": (24, 16),
+        "latent_dim": 3,
+        "pretrain_epochs": 8,
+        "max_epochs": 6,
+    },
     "StatDEC": {"hidden_dims": (24, 16), "latent_dim": 3, "pretrain_epochs": 8, "max_epochs": 6},
     "NeuralMixtureEM": {
         "network": "mlp",

@@ -1,6 +1,7 @@
 """The catalogue: one file per algorithm."""
 
+from ._dvc import DVC
 from ._neural_mixture_em import NeuralMixtureEM
 from ._stat_dec import StatDEC
 
-__all__ = ["NeuralMixtureEM", "StatDEC"]
+__all__ = ["DVC", "NeuralMixtureEM", "StatDEC"]

@@ -66,12 +66,12 @@ class ClusteringModule(nn.Module, ABC):
         """Renumber the clusters: the new cluster j is the old ``order[j]``."""
 
 
-def resolve_batch_size(batch_size: int | str, n: int) -> int:
-    """``batch_size``, or for "auto" the power of two from 32 to 256 that makes at least 25 steps an
-    epoch where there are so many samples."""
+def resolve_batch_size(batch_size: int | str, n: int, largest: int = 256) -> int:
+    """``batch_size``, or for "auto" the power of two from 32 to ``largest`` that makes at least 25
+    steps an epoch where there are so many samples."""
     if batch_size != "auto":
         return int(batch_size)
-    return min(256, max(32, 2 ** int(math.log2(max(1, n / 25)))))
+    return min(largest, max(32, 2 ** int(math.log2(max(1, n / 25)))))
 
 
 @dataclass
@@ -90,6 +90,8 @@ class Run:
     converged: bool = False
     stop_reason: str = "max_epochs"
     score: float = -np.inf
+    # Labels of the whole data exactly as predict gives them, where a training ends with them.
+    labels: Tensor | None = None
     generator: torch.Generator = field(init=False)
     rng: np.random.RandomState = field(init=False)
 
@@ -135,6 +137,9 @@ class BaseDeepClusterer(
 
     # Data set: what its paper trains with, where it differs from the defaults.
     _paper_settings: dict[str, dict] = {}  # noqa: RUF012 - read only
+
+    # What batch_size="auto" is at most.
+    _largest_batch: int = 256
 
     # Values of ``augment`` that an algorithm has a use for where samples are no images.
     _vector_augmentations: tuple[str, ...] = ()
@@ -225,7 +230,7 @@ class BaseDeepClusterer(
                 run.module = self._build_module(run).to(rows.device)
             run.net = PhasedNet(
                 run.module,
-                batch_size=resolve_batch_size(self.batch_size, len(rows)),
+                batch_size=resolve_batch_size(self.batch_size, len(rows), self._largest_batch),
                 generator=run.generator,
                 device=rows.device,
                 callbacks=self.callbacks,
@@ -243,7 +248,9 @@ class BaseDeepClusterer(
             del epoch["batches"]  # empty: losses are recorded per epoch
         self.n_iter_, self.converged_ = run.n_iter, run.converged
         self.stop_reason_ = run.stop_reason
-        labels = run.map(self.module_.assign).argmax(1)
+        labels = run.labels
+        if labels is None:
+            labels = run.map(self.module_.assign).argmax(1)
         sizes = torch.bincount(labels, minlength=self.n_clusters)
         if (sizes == 0).any():  # fewer distinct samples than clusters: the empty ones come last
             order = torch.argsort((sizes == 0).int(), stable=True)

@@ -35,6 +35,8 @@ GAMMA, GAMMA_BATCH = 5.0, 128
 # Samples that starts are compared on, and among which neighbours are looked for.
 SCORED_SAMPLES, NEIGHBOR_POOL = 10_000, 20_000
 N_NEIGHBORS = 10
+# Training steps that "auto" stands for, in the search for a start and after it.
+START_STEPS, STEPS = 350, 350
 
 
 def score_bound(n: float) -> float:
@@ -188,11 +190,11 @@ class NeuralMixtureEM(BaseDeepClusterer):
     n_starts : int >= 1, default=20
         Mixtures that begin side by side. 1 is the paper's training.
     start_epochs : int >= 1 or "auto", default='auto'
-        Epochs before one of them is kept. "auto" makes 500 training steps, but at least 1 and at
-        most 40 epochs.
+        Epochs before one of them is kept. "auto" makes 350 training steps, a part of an
+        epoch where there are so many samples, but at most 40 epochs.
     max_epochs : int >= 1 or "auto", default='auto'
-        Epochs in which the mixture that was kept is trained alone. "auto" makes 500 training
-        steps, but at least 1 and at most 40 epochs.
+        Epochs in which the mixture that was kept is trained alone. "auto" makes 350 training
+        steps, a part of an epoch where there are so many samples, but at most 40 epochs.
     batch_size : int >= 2 or "auto", default=128
         Samples per step. "auto" is 256, less for fewer than 6,400 samples, at least 32.
     lr : float, default=0.003
@@ -412,7 +414,9 @@ class NeuralMixtureEM(BaseDeepClusterer):
         if self.gamma != "auto":
             return float(self.gamma)
         n = len(run.rows)
-        batches = Batches(run.rows, resolve_batch_size(self.batch_size, n), run.generator)
+        batches = Batches(
+            run.rows, resolve_batch_size(self.batch_size, n, self._largest_batch), run.generator
+        )
         return GAMMA * score_bound(n / len(batches)) / score_bound(GAMMA_BATCH)
 
     def _train(self, run: Run) -> None:
@@ -420,8 +424,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
         if self.n_starts > 1:
             self._explore(run)
         self._cluster(run)
-        z, p = self._revive(run)
-        run.module.centers = cluster_means(z, p.argmax(1), self.n_clusters)
+        z, labels = self._revive(run)
+        run.module.centers = cluster_means(z, labels, self.n_clusters)
 
     def _make_transform(self, run: Run) -> Callable[[Tensor, Tensor], Tensor] | None:
         """What gives the transformed samples of eq. 7, or None."""
@@ -453,7 +457,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
             return self._step(run, starts, index, x)[1]
 
-        epochs = resolve_epochs(self.start_epochs, run, steps=500, at_least=1, at_most=40)
+        epochs = resolve_epochs(self.start_epochs, run, steps=START_STEPS, at_least=0, at_most=40)
         self._run_phase(run, "explore", step, epochs)
         scores = self._expected_densities(run, starts)
         run.net.history.record("start_scores", scores.tolist())
@@ -462,22 +466,22 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _cluster(self, run: Run) -> None:
         """Train the mixture by algorithm 1."""
-        per_epoch, steps = steps_per_epoch(run), itertools.count(1)
+        epochs = resolve_epochs(self.max_epochs, run, steps=STEPS, at_least=0, at_most=40)
+        per_epoch = round(min(1, epochs) * steps_per_epoch(run))
         labels = torch.full((len(run.rows),), -1, device=run.device)
-        changed = 0
+        steps, seen, changed = itertools.count(1), 0, 0
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-            nonlocal changed
+            nonlocal seen, changed
             p, losses = self._step(run, run.module.mixture, index, x)
             new, index = p.squeeze(1).argmax(1), index.to(run.device)
-            changed = changed + (new != labels[index]).sum()
+            seen, changed = seen + len(index), changed + (new != labels[index]).sum()
             labels[index] = new
             if next(steps) % per_epoch == 0:
-                self._end_epoch(run, labels, changed.item() / len(labels))
-                changed = 0
+                self._end_epoch(run, labels[labels >= 0], changed.item() / seen)
+                seen, changed = 0, 0
             return losses
 
-        epochs = resolve_epochs(self.max_epochs, run, steps=500, at_least=1, at_most=40)
         run.end(self._run_phase(run, "cluster", step, epochs))
 
     def _end_epoch(self, run: Run, labels: Tensor, changed: float) -> None:
@@ -531,13 +535,21 @@ class NeuralMixtureEM(BaseDeepClusterer):
     @torch.no_grad()
     def _revive(self, run: Run) -> tuple[Tensor, Tensor]:
         """Point every empty cluster's score at the sample that lies furthest from its cluster;
-        return all embeddings and their posterior."""
+        return all embeddings and labels."""
         module, mixture = run.module, run.module.mixture
-        z = run.map(module.embed)
+
+        def posterior(z: Tensor) -> Tensor:
+            return mixture.posterior(mixture(z)).squeeze(1)
+
+        def embed_and_assign(x: Tensor) -> Tensor:
+            z = module.embed(x)
+            return torch.cat([z, posterior(z)], 1)
+
+        z, p = run.map(embed_and_assign).split([self.latent_dim, self.n_clusters], 1)
 
         def assign() -> Tensor:
             mixture.eval()
-            p = mixture.posterior(mixture(z)).squeeze(1)
+            p = posterior(z)
             mixture.train()
             return p
 
@@ -551,7 +563,10 @@ class NeuralMixtureEM(BaseDeepClusterer):
             mixture.restart(cluster, residual[worst], z)
             return True
 
-        return z, revive_empty(self.n_clusters, assign, restart)
+        q = revive_empty(p, assign, restart)
+        # Not those that were assigned anew: another batch may round another way.
+        run.labels = p.argmax(1) if q is p else None
+        return z, q.argmax(1)
 
     def _objective(self, run: Run) -> float:
         """What the M-step raises (eq. 7)."""

@@ -15,13 +15,21 @@ from ._base import Run
 
 # Share of a phase's steps in which the learning rate rises, where it begins from fresh weights.
 RISE = 0.1
+# Numbers that moments are summed over at a time, in float64: 64 MB.
+PART = 8_000_000
 
 
-def resolve_epochs(epochs: int | str, run: Run, *, steps: int, at_least: int, at_most: int) -> int:
-    """``epochs``, or for "auto" as many as make ``steps`` training steps, within the bounds."""
+def resolve_epochs(
+    epochs: int | str, run: Run, *, steps: int, at_least: int, at_most: int
+) -> float:
+    """``epochs``, or for "auto" as many as make ``steps`` training steps, within the bounds.
+
+    Below 1, where ``at_least`` allows it, a share of an epoch.
+    """
     if isinstance(epochs, Integral):
         return int(epochs)
-    return min(at_most, max(at_least, math.ceil(steps / steps_per_epoch(run))))
+    wanted = steps / steps_per_epoch(run)
+    return min(at_most, max(at_least, wanted if wanted < 1 else math.ceil(wanted)))
 
 
 def steps_per_epoch(run: Run) -> int:
@@ -54,7 +62,8 @@ def standardize_rows(rows: Rows, *, per_channel: bool = False) -> Standardize:
     ``per_channel`` gives images one mean per channel instead of one per pixel, so that a picture
     may be moved about in its frame.
     """
-    parts = [slice(start, start + 4096) for start in range(0, len(rows), 4096)]
+    size = min(4096, max(1, PART // rows.X.shape[1]))
+    parts = [slice(start, start + size) for start in range(0, len(rows), size)]
     mean = sum(rows[part].double().sum(0) for part in parts) / len(rows)
     if per_channel and mean.ndim == 3:
         mean = mean.mean((1, 2), keepdim=True).expand_as(mean)
@@ -64,14 +73,14 @@ def standardize_rows(rows: Rows, *, per_channel: bool = False) -> Standardize:
 
 
 def train_phase(
-    run: Run, phase: str, parameters, step: Step, *, epochs: int, lr, lr_decay, rise: float = 0.0
+    run: Run, phase: str, parameters, step: Step, *, epochs: float, lr, lr_decay, rise: float = 0.0
 ) -> str:
     """A phase with one Adam, or one for each name in ``lr``, whose rates follow ``lr_decay``; why
     it ended."""
     parameters = list(parameters)
     rates = lr if isinstance(lr, Mapping) else {"main": lr}
     optimizers = {name: adam(parameters, rate) for name, rate in rates.items()}
-    steps = epochs * steps_per_epoch(run)
+    steps = round(epochs * steps_per_epoch(run))
     return run.net.run_phase(
         phase,
         run.rows,

@@ -13,27 +13,23 @@ from ._phases import RISE, train_phase
 LAYER_DROPOUT = 0.2
 
 
-def pretrain_end_to_end(
-    run: Run, epochs: int, lr: float, lr_decay: str | int, phase: str = "pretrain"
-) -> None:
-    """Train the whole autoencoder on reconstruction."""
-    autoencoder, standardize = run.module.autoencoder, run.module.standardize
+def pretrain_end_to_end(run: Run, epochs: int, lr: float, lr_decay: str | int) -> None:
+    """Train the whole autoencoder on the module's ``pretraining_loss``."""
 
     def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-        x = standardize(x)
-        loss = reconstruction_error(x, autoencoder.decode(autoencoder.encode(x))).mean()
+        loss = run.module.pretraining_loss(x, run.generator).mean()
         run.net.minimize(loss)
         return {"loss": loss, "reconstruction": loss}
 
     schedule = {"epochs": epochs, "lr": lr, "lr_decay": lr_decay, "rise": RISE}
-    train_phase(run, phase, autoencoder.parameters(), step, **schedule)
+    train_phase(run, "pretrain", run.module.autoencoder.parameters(), step, **schedule)
 
 
 def pretrain_layer_wise(run: Run, epochs: int, lr: float, lr_decay: str | int) -> None:
     """Train one encoder layer with its decoder twin after another, with dropout on either side.
 
-    Vincent et al., "Stacked Denoising Autoencoders" (2010), as Xie et al. (2016) use it. The whole
-    autoencoder is then trained without dropout.
+    Vincent et al., "Stacked Denoising Autoencoders" (2010), as Xie et al. (2016) use it before they
+    train the whole autoencoder without dropout.
     """
     autoencoder = run.module.autoencoder
     pairs = getattr(autoencoder, "layer_pairs", None)
@@ -45,7 +41,6 @@ def pretrain_layer_wise(run: Run, epochs: int, lr: float, lr_decay: str | int) -
     pairs = pairs()
     for position, (down, up) in enumerate(pairs):
         _pretrain_layer(run, position, down, up, pairs, epochs, lr, lr_decay)
-    pretrain_end_to_end(run, epochs, lr, lr_decay, phase="pretrain_whole")
 
 
 def _pretrain_layer(run, position, down, up, pairs, epochs, lr, lr_decay) -> None:

@@ -12,15 +12,16 @@ from ..exceptions import DeadClusterWarning
 
 
 def revive_empty(
-    n_clusters: int, assign: Callable[[], Tensor], restart: Callable[[int, Tensor], bool]
+    q: Tensor, assign: Callable[[], Tensor], restart: Callable[[int, Tensor], bool]
 ) -> Tensor:
     """Start every empty cluster anew, and warn of it.
 
     Parameters
     ----------
-    n_clusters : int
+    q : Tensor of shape (n, n_clusters)
+        The soft assignment of the whole data.
     assign : callable
-        The soft assignment of the whole data, (n, n_clusters), as the module now makes it.
+        That assignment anew, as the module now makes it.
     restart : callable
         ``restart(cluster, q)`` puts the cluster on a sample that is badly served under q; False
         when every sample already sits on its cluster.
@@ -28,9 +29,9 @@ def revive_empty(
     Returns
     -------
     Tensor of shape (n, n_clusters)
-        The soft assignment after that.
+        The soft assignment after that; q itself where no cluster was empty.
     """
-    q = assign()
+    n_clusters = q.shape[1]
     revived: list[int] = []
     exhausted = False
     while (empty := _empty(q, n_clusters)) and len(revived) < n_clusters and not exhausted:

@@ -7,99 +7,66 @@ Clustering").
 
 from __future__ import annotations
 
-import itertools
-from numbers import Integral, Real
-
 import torch
-from sklearn.covariance import ledoit_wolf
-from torch import Tensor, nn
+from torch import Tensor
 
-from .._sklearn_compat import HasMethods, Interval, StrOptions
-from ..networks import LatentMap, Standardize, StatisticsPooling, make_autoencoder
-from ..objectives import (
-    assignment_kl,
-    reconstruction_error,
-    student_t_assignment,
-    target_distribution,
-)
-from ..training import INFERENCE_BATCH, make_augmentation
-from ._base import BaseDeepClusterer, ClusteringModule, ReconstructionMixin, Run
-from ._phases import resolve_epochs, standardize_rows, steps_per_epoch, train_phase
-from ._pretraining import pretrain_end_to_end, pretrain_layer_wise
-from ._revival import revive_empty
-from ._start import start_responsibilities
+from .._sklearn_compat import StrOptions
+from ..networks import StatisticsPooling, make_autoencoder
+from ..objectives import reconstruction_error
+from ._base import Run
+from ._phases import standardize_rows
+from ._pretraining import pretrain_layer_wise
+from ._self_training import SelfTrainingClusterer, SelfTrainingModule
 
 
-class StatDECModule(ClusteringModule):
+class StatDECModule(SelfTrainingModule):
     """Autoencoder, centres in its embedding, and a pooling layer in its decoder."""
 
-    centers: Tensor
-
-    def __init__(
-        self,
-        standardize: Standardize,
-        autoencoder: nn.Module,
-        latent_dim: int,
-        n_clusters: int,
-        alpha: float,
-        pooling: StatisticsPooling | None,
-    ):
-        super().__init__()
-        self.standardize = standardize
-        self.autoencoder = autoencoder
-        self.latent_map = LatentMap(latent_dim)
-        self.centers = nn.Parameter(torch.zeros(n_clusters, latent_dim))
-        self.alpha = alpha
+    def __init__(self, pooling: StatisticsPooling | None, *args, **kwargs):
+        super().__init__(*args, **kwargs)
         self.pooling = pooling
 
-    # ---- in standardised units, for training
+    def pretraining_loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        _, code, divergence = self.draw(x, generator)
+        return self._loss(self.standardize(x), self.autoencoder.decode(code), divergence)
 
-    def encode(self, x: Tensor) -> Tensor:
-        return self.latent_map(self.autoencoder.encode(x))
+    def joint_losses(
+        self, x: Tensor, seen: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        code, drawn, divergence = self.draw(seen, generator)
+        q = self.soft_assign(self.latent_map(code))
+        x_hat = self._decode_code(drawn, q.argmax(1))
+        return q, self._loss(self.standardize(x), x_hat, divergence)
 
-    def soft_assign(self, z: Tensor) -> Tensor:
-        return student_t_assignment(z, self.centers, self.alpha)
+    @staticmethod
+    def _loss(x: Tensor, x_hat: Tensor, divergence: Tensor | float) -> Tensor:
+        """The error, and of a variational autoencoder the negative ELBO on the same scale."""
+        return reconstruction_error(x, x_hat) + divergence * 2 / x[0].numel()
 
-    def reconstruct(self, z: Tensor, labels: Tensor) -> Tensor:
-        code = self.latent_map.inverse(z)
+    def _decode_code(self, code: Tensor, labels: Tensor) -> Tensor:
         if self.pooling is None:
             return self.autoencoder.decode(code)
         hidden = self.pooling(self.autoencoder.decode_hidden(code), labels)
         return self.autoencoder.decode_output(hidden)
 
-    # ---- in the user's units, for inference
-
-    def embed(self, x: Tensor) -> Tensor:
-        return self.encode(self.standardize(x))
-
-    def assign(self, x: Tensor) -> Tensor:
-        return self.soft_assign(self.embed(x))
+    def reconstruct(self, z: Tensor) -> Tensor:
+        """From embeddings to samples in standardised units."""
+        return self._decode_code(self.latent_map.inverse(z), self.soft_assign(z).argmax(1))
 
     def decode(self, z: Tensor) -> Tensor:
-        return self.standardize.inverse(self.reconstruct(z, self.soft_assign(z).argmax(1)))
+        return self.standardize.inverse(self.reconstruct(z))
+
+    def loss(self, x: Tensor) -> Tensor:
+        return reconstruction_error(self.standardize(x), self.reconstruct(self.embed(x)))
 
     def score(self, x: Tensor) -> Tensor:
-        z = self.embed(x)
-        x_hat = self.reconstruct(z, self.soft_assign(z).argmax(1))
-        return -reconstruction_error(self.standardize(x), x_hat)
-
-    def cluster_centers(self) -> Tensor:
-        return self.centers
+        return -self.loss(x)
 
     @torch.no_grad()
     def reorder(self, order: Tensor) -> None:
-        self.centers.copy_(self.centers[order])
+        super().reorder(order)
         if self.pooling is not None:
             self.pooling.reorder(order)
-
-
-def parts(z: Tensor) -> tuple[Tensor, ...]:
-    """Rows in parts: distances to all centres take n_clusters times their memory."""
-    return z.split(INFERENCE_BATCH)
-
-
-def soft_assign(module: StatDECModule, z: Tensor) -> Tensor:
-    return torch.cat([module.soft_assign(part) for part in parts(z)])
 
 
 # What the paper trains with, where it differs from our defaults. The numbers of epochs and the
@@ -107,6 +74,7 @@ def soft_assign(module: StatDECModule, z: Tensor) -> Tensor:
 PAPER_SETTINGS = {
     "mnist": {
         "n_clusters": 10,
+        "hidden_dims": (500, 500, 1000),
         "batch_size": 256,
         "pretrain": "layer_wise",
         "pretrain_epochs": 200,
@@ -121,7 +89,7 @@ PAPER_SETTINGS = {
 }
 
 
-class StatDEC(ReconstructionMixin, BaseDeepClusterer):
+class StatDEC(SelfTrainingClusterer):
     """Deep embedded clustering with statistics pooling and frequency-aware targets.
 
     An autoencoder is trained on reconstruction, its embedding is clustered, and then both are
@@ -138,17 +106,23 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
     ----------
     n_clusters : int, default=8
         Number of clusters, K.
-    network : {"mlp"} or callable, default='mlp'
-        Autoencoder, or a factory ``(input_shape, latent_dim) -> nn.Module`` whose module has
-        ``encode(x)`` and ``decode(z)``.
-    hidden_dims : sequence of int, default=(500, 500, 1000)
-        Widths of the hidden layers of "mlp"; the decoder has them in reverse. Not used by a
+    network : {"mlp", "cnn", "unet", "dvc"} or callable, default='mlp'
+        Autoencoder. For images "cnn" has 4 x 4 convolutions, "dvc" 5 x 5 ones and a decoder that
+        resizes, "unet" joins the levels of "dvc" by way of the embedding. Or a factory
+        ``(input_shape, latent_dim) -> nn.Module`` whose module has ``encode(x)`` and
+        ``decode(z)``.
+    hidden_dims : sequence of int or None, default=None
+        Widths of the hidden layers of "mlp", channels of the convolutions of the others; the
+        decoder has them in reverse. None is (500, 500, 1000) and (16, 32, 64, 128). Not used by a
         factory.
     latent_dim : int, default=10
         Width of the embedding.
     input_shape : (int, int, int) or None, default=None
         ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
         (n_samples, C, H, W) needs none.
+    variational : bool, default=False
+        Let the encoder give mean and log-variance of a posterior, whose divergence from N(0, I)
+        joins L_r; the embedding is the mean. A factory's ``encode`` gives the two side by side.
     pretrain : {"end_to_end", "layer_wise"}, default='end_to_end'
         Train the autoencoder whole, or first layer by layer with dropout 0.2, each for
         ``pretrain_epochs``, as the paper does.
@@ -170,8 +144,9 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
         that finds ``n_clusters`` clusters in the embedding.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
-    warmup_epochs : int >= 0, default=3
-        Joint epochs in which P are the responsibilities of the start.
+    warmup_epochs : int >= 0 or "auto", default=3
+        Joint epochs in which P are the responsibilities of the start; "auto" is a quarter of the
+        joint training.
     clustering_weight : float in [0, 1], default=0.5
         λ. The paper has 0.1, for a reconstruction error in units of its own.
     degrees_of_freedom : float > 0, default=1.0
@@ -190,7 +165,7 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
         is the scale of the Student's t kernel.
     update_interval : int >= 1 or None, default=None
         Training steps between updates of P and of the labels, over the whole data; None is once
-        an epoch.
+        an epoch, or after a quarter of the joint training if that comes first.
     augment : {"affine", "strong_affine", "image"}, callable or None, default=None
         For images, in the joint training: a warped batch is to be assigned and reconstructed as if
         it were not warped. "affine" rotates, scales and shifts a little, "strong_affine" does so
@@ -268,19 +243,10 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
     """
 
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
-        **BaseDeepClusterer._parameter_constraints,
-        "hidden_dims": ["array-like"],
+        **SelfTrainingClusterer._parameter_constraints,
         "pretrain": [StrOptions({"end_to_end", "layer_wise"})],
-        "pretrain_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
-        "init": [StrOptions({"kmeans", "gmm"}), HasMethods("fit_predict")],
-        "warmup_epochs": [Interval(Integral, 0, None, closed="left")],
-        "clustering_weight": [Interval(Real, 0, 1, closed="both")],
-        "degrees_of_freedom": [Interval(Real, 0, None, closed="neither")],
-        "target": [StrOptions({"dec", "printed", "assigned", "posterior"})],
-        "focus": [Interval(Real, 0, None, closed="left")],
         "statistics_pooling": ["boolean"],
-        "whiten": ["boolean"],
-        "update_interval": [Interval(Integral, 1, None, closed="left"), None],
+        "variational": ["boolean"],
     }
 
     _paper_settings = PAPER_SETTINGS
@@ -290,9 +256,10 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
         n_clusters=8,
         *,
         network="mlp",
-        hidden_dims=(500, 500, 1000),
+        hidden_dims=None,
         latent_dim=10,
         input_shape=None,
+        variational=False,
         pretrain="end_to_end",
         pretrain_epochs="auto",
         max_epochs="auto",
@@ -321,6 +288,7 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
         self.hidden_dims = hidden_dims
         self.latent_dim = latent_dim
         self.input_shape = input_shape
+        self.variational = variational
         self.pretrain = pretrain
         self.pretrain_epochs = pretrain_epochs
         self.max_epochs = max_epochs
@@ -348,7 +316,11 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
 
     def _build_module(self, run: Run) -> StatDECModule:
         autoencoder = make_autoencoder(
-            self.network, self.input_shape_, self.latent_dim, self.hidden_dims
+            self.network,
+            self.input_shape_,
+            self.latent_dim,
+            self.hidden_dims,
+            variational=self.variational,
         )
         pooling = None
         if self.statistics_pooling:
@@ -361,107 +333,16 @@ class StatDEC(ReconstructionMixin, BaseDeepClusterer):
                 )
             pooling = StatisticsPooling(width, self.n_clusters)
         return StatDECModule(
+            pooling,
             standardize_rows(run.rows),
             autoencoder,
             self.latent_dim,
             self.n_clusters,
             self.degrees_of_freedom,
-            pooling,
+            self.variational,
         )
 
-    def _train(self, run: Run) -> None:
-        self._pretrain(run)
-        responsibilities = self._start(run)
-        self._self_train(run, responsibilities)
-
     def _pretrain(self, run: Run) -> None:
-        epochs = resolve_epochs(self.pretrain_epochs, run, steps=2000, at_least=15, at_most=100)
-        train = {"end_to_end": pretrain_end_to_end, "layer_wise": pretrain_layer_wise}
-        train[self.pretrain](run, epochs, self.lr, self.lr_decay)
-
-    @torch.no_grad()
-    def _start(self, run: Run) -> Tensor:
-        """Cluster the embeddings, scale them to the clusters, and put the centres there."""
-        module = run.module
-        z = run.map(module.embed)
-        r = torch.from_numpy(
-            start_responsibilities(self.init, z.cpu().numpy(), self.n_clusters, run.rng)
-        ).to(run.device)  # (n, K)
-        centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)
-        if self.whiten:
-            residual = (z - centers[r.argmax(1)]).cpu().numpy()
-            # Shrunk: few samples in many dimensions show directions without spread that have some.
-            covariance, _ = ledoit_wolf(residual, assume_centered=True)
-            covariance = torch.as_tensor(covariance, device=run.device)
-            module.latent_map.whiten(z.mean(0), covariance)
-            centers = module.latent_map(centers)
-        module.centers.copy_(centers)
-        return r
-
-    def _self_train(self, run: Run, responsibilities: Tensor) -> None:
-        module, net = run.module, run.net
-        warp = make_augmentation(self.augment, run.generator)
-        epochs = resolve_epochs(self.max_epochs, run, steps=600, at_least=10, at_most=40)
-        interval = self.update_interval or steps_per_epoch(run)
-        warmup = self.warmup_epochs * steps_per_epoch(run)
-        p, labels = responsibilities, responsibilities.argmax(1)
-        steps = itertools.count()
-
-        def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-            nonlocal p, labels
-            now = next(steps)
-            if now >= warmup and (now - warmup) % interval == 0:
-                p, labels, changed = self._update_target(run, labels)
-                if now > warmup and changed < self.tol:
-                    net.stop("converged")
-            clean = module.standardize(x)
-            seen = clean if warp is None else module.standardize(warp(x))
-            z = module.encode(seen)
-            q = module.soft_assign(z)
-            kl = assignment_kl(p[index.to(p.device)], q).mean()
-            # A warped image is to be given back upright: the embedding need not hold the warp.
-            x_hat = module.reconstruct(z, q.argmax(1))
-            reconstruction = reconstruction_error(clean, x_hat).mean()
-            weight = self.clustering_weight
-            loss = weight * kl + (1 - weight) * reconstruction  # eq. 1
-            net.minimize(loss)
-            return {"loss": loss, "kl": kl, "reconstruction": reconstruction}
-
-        schedule = {"epochs": epochs, "lr": self.lr, "lr_decay": self.lr_decay}
-        run.end(train_phase(run, "cluster", module.parameters(), step, **schedule))
-        self._revive(run, run.map(module.embed))
-
-    def _update_target(self, run: Run, labels: Tensor) -> tuple[Tensor, Tensor, float]:
-        """Target and labels of the whole data, and the share of labels that changed."""
-        q = self._revive(run, run.map(run.module.embed))
-        new = q.argmax(1)
-        changed = (new != labels).double().mean().item()
-        run.net.history.record("label_change", changed)
-        run.net.history.record("cluster_sizes", torch.bincount(new, minlength=q.shape[1]).tolist())
-        return target_distribution(q, self.target, self.focus), new, changed
-
-    @torch.no_grad()
-    def _revive(self, run: Run, z: Tensor) -> Tensor:
-        """Put the centre of every empty cluster on the sample that is worst served; return q."""
-        module = run.module
-
-        def restart(cluster: int, q: Tensor) -> bool:
-            distance = torch.cat([torch.cdist(part, module.centers).amin(1) for part in parts(z)])
-            worst = distance.argmax()
-            if distance[worst] == 0:  # no distinct sample is left
-                return False
-            module.centers[cluster] = z[worst]
-            return True
-
-        return revive_empty(self.n_clusters, lambda: soft_assign(module, z), restart)
-
-    def _objective(self, run: Run) -> float:
-        """The negative joint loss over the whole data (eq. 1), its target that of its own q."""
-        module = run.module
-        z = run.map(module.embed)
-        with torch.no_grad():
-            q = soft_assign(module, z)
-            kl = assignment_kl(target_distribution(q, self.target, self.focus), q).mean()
-        reconstruction = -run.map(module.score).mean()
-        weight = self.clustering_weight
-        return -(weight * kl + (1 - weight) * reconstruction).item()
+        if self.pretrain == "layer_wise":
+            pretrain_layer_wise(run, self._resolve_pretrain_epochs(run), self.lr, self.lr_decay)
+        super()._pretrain(run)

@@ -2,6 +2,7 @@
 
 from ._autoencoders import AUTOENCODERS, MLPAutoencoder, make_autoencoder
 from ._backbones import BACKBONES, CNNBackbone, MLPBackbone, make_backbone
+from ._convolutional import CNNAutoencoder, DVCAutoencoder, UNetAutoencoder
 from ._layers import LatentMap, Standardize
 from ._mixture_heads import MixtureHeads
 from ._sobel import Sobel
@@ -10,7 +11,9 @@ from ._statistics_pooling import StatisticsPooling
 __all__ = [
     "AUTOENCODERS",
     "BACKBONES",
+    "CNNAutoencoder",
     "CNNBackbone",
+    "DVCAutoencoder",
     "LatentMap",
     "MLPAutoencoder",
     "MLPBackbone",
@@ -18,6 +21,7 @@ __all__ = [
     "Sobel",
     "Standardize",
     "StatisticsPooling",
+    "UNetAutoencoder",
     "make_autoencoder",
     "make_backbone",
 ]

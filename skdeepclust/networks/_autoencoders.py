@@ -4,6 +4,7 @@ An autoencoder here is an ``nn.Module`` with two methods: ``encode(x)`` from sam
 ``(n, *input_shape)`` to ``(n, latent_dim)`` without a final nonlinearity, and ``decode(z)`` back.
 One that also has ``decode_hidden(z)``, ``decode_output(h)`` and the width ``hidden_features`` of h,
 with ``decode(z) == decode_output(decode_hidden(z))``, can take a statistics pooling layer between.
+A variational one has an ``encode`` that gives ``(n, 2 * latent_dim)``: means, then log-variances.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ._convolutional import CNNAutoencoder, DVCAutoencoder, UNetAutoencoder
 from ._factories import NetworkFactory, call_factory, evaluating
 from ._layers import dense
 
@@ -28,19 +30,24 @@ class MLPAutoencoder(nn.Module):
     latent_dim : int
     hidden_dims : sequence of int, default=(500, 500, 1000)
         Widths of the encoder's hidden layers; the decoder has them in reverse.
+    moments : int, default=1
+        How many numbers ``encode`` gives for each latent dimension.
     """
+
+    DEFAULT_DIMS = (500, 500, 1000)
 
     def __init__(
         self,
         input_shape: tuple[int, ...],
         latent_dim: int,
-        hidden_dims: Sequence[int] = (500, 500, 1000),
+        hidden_dims: Sequence[int] = DEFAULT_DIMS,
+        moments: int = 1,
     ):
         super().__init__()
         self.input_shape = tuple(input_shape)
         n_features = math.prod(self.input_shape)
         widths = [n_features, *hidden_dims, latent_dim]
-        self.encoder = dense(tuple(widths))
+        self.encoder = dense((*widths[:-1], moments * latent_dim))
         # The statistics are taken at the decoder's second hidden layer, the last one if it has one.
         up = widths[::-1]
         second = min(2, len(hidden_dims))
@@ -72,29 +79,56 @@ class MLPAutoencoder(nn.Module):
         )
 
 
-AUTOENCODERS = {"mlp": MLPAutoencoder}
+AUTOENCODERS = {
+    "mlp": MLPAutoencoder,
+    "cnn": CNNAutoencoder,
+    "unet": UNetAutoencoder,
+    "dvc": DVCAutoencoder,
+}
 
 
 def make_autoencoder(
     network: str | NetworkFactory,
     input_shape: tuple[int, ...],
     latent_dim: int,
-    hidden_dims: Sequence[int],
+    hidden_dims: Sequence[int] | None = None,
+    *,
+    variational: bool = False,
 ) -> nn.Module:
     """Build the autoencoder that ``network`` names, and check what a user's factory returned.
+
+    Parameters
+    ----------
+    network : {"mlp", "cnn", "unet", "dvc"} or callable
+        All but "mlp" need images.
+    input_shape : tuple of int
+    latent_dim : int
+    hidden_dims : sequence of int or None
+        None: the named network's own.
+    variational : bool, default=False
+        Whether ``encode`` is to give two numbers for each latent dimension.
 
     Raises
     ------
     ValueError
-        When the name is unknown, or the factory's module lacks a method or gives another shape.
+        When the name is unknown, the shape does not suit the network, or the factory's module lacks
+        a method or gives another shape.
     """
+    moments = 2 if variational else 1
     if not callable(network):
         if network not in AUTOENCODERS:
             raise ValueError(
                 f"network={network!r} is unknown; expected one of {sorted(AUTOENCODERS)} or a "
                 "factory (input_shape, latent_dim) -> nn.Module"
             )
-        return AUTOENCODERS[network](input_shape, latent_dim, hidden_dims)
+        if network != "mlp" and len(input_shape) != 3:
+            raise ValueError(
+                f"network={network!r} needs images; give input_shape=(channels, height, width) or "
+                "X of shape (n_samples, C, H, W)"
+            )
+        Autoencoder = AUTOENCODERS[network]
+        dims = Autoencoder.DEFAULT_DIMS if hidden_dims is None else hidden_dims
+        return Autoencoder(input_shape, latent_dim, dims, moments)
     module = call_factory(network, input_shape, latent_dim)
     missing = [name for name in ("encode", "decode") if not callable(getattr(module, name, None))]
     if missing:
@@ -103,19 +137,24 @@ def make_autoencoder(
             "expected encode(x) -> (n, latent_dim) and decode(z) -> (n, *input_shape)"
         )
     with evaluating(module):
-        _check_shapes(module, input_shape, latent_dim)
+        _check_shapes(module, input_shape, latent_dim, moments)
     return module
 
 
-def _check_shapes(module: nn.Module, input_shape: tuple[int, ...], latent_dim: int) -> None:
+def _check_shapes(
+    module: nn.Module, input_shape: tuple[int, ...], latent_dim: int, moments: int
+) -> None:
     x = torch.zeros(2, *input_shape)
-    z = module.encode(x)
-    if z.shape != (2, latent_dim):
+    code = module.encode(x)
+    if code.shape != (2, moments * latent_dim):
+        wanted = f"(2, latent_dim={latent_dim})"
+        if moments == 2:
+            wanted = f"(2, 2 * latent_dim={2 * latent_dim}): means, then log-variances"
         raise ValueError(
-            f"encode gave shape {tuple(z.shape)} for two samples of shape {input_shape}; "
-            f"expected (2, latent_dim={latent_dim})"
+            f"encode gave shape {tuple(code.shape)} for two samples of shape {input_shape}; "
+            f"expected {wanted}"
         )
-    x_hat = module.decode(z)
+    x_hat = module.decode(code[:, :latent_dim])
     if x_hat.shape != x.shape:
         raise ValueError(
             f"decode gave shape {tuple(x_hat.shape)} for two samples; expected {tuple(x.shape)}"

@@ -18,11 +18,13 @@ class StatisticsPooling(nn.Module):
 
     Joining S to the features and mapping both linearly is the sum of two linear maps. That of the
     features is left to the layer that follows, and that of S starts at zero: a decoder trained
-    without the layer gives the same output when it is put in.
+    without the layer gives the same output when it is put in. Of maps, the statistics are those of
+    each channel over all positions, as in batch normalisation.
 
     Parameters
     ----------
     n_features : int
+        Features, or channels of maps.
     n_clusters : int
     momentum : float, default=0.1
         Share of a batch in the running statistics, which serve inference and clusters with fewer
@@ -49,18 +51,19 @@ class StatisticsPooling(nn.Module):
 
         Parameters
         ----------
-        features : Tensor of shape (n, n_features)
+        features : Tensor of shape (n, n_features) or (n, n_features, H, W)
         labels : Tensor of shape (n,), int64
             Cluster of each sample.
 
         Returns
         -------
-        Tensor of shape (n, n_features)
+        Tensor of the features' shape
         """
         share, mean, var = self._statistics(features.relu(), labels)
         # S has K rows, far fewer than the batch: map them first, then hand them out.
         statistics = torch.cat([share.unsqueeze(1), mean, (var + 1e-5).sqrt()], 1)  # (K, 2F + 1)
-        return features + self.join(statistics)[labels]
+        joined = self.join(statistics)[labels]
+        return features + joined.view(*joined.shape, *[1] * (features.ndim - 2))
 
     def _statistics(self, features: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         if not self.training:
@@ -68,8 +71,10 @@ class StatisticsPooling(nn.Module):
         member = F.one_hot(labels, len(self.seen)).to(features.dtype)  # (n, K)
         count = member.sum(0)
         divisor = count.clamp(min=1).unsqueeze(1)
-        mean = member.T @ features / divisor  # (K, F)
-        var = member.T @ (features - mean[labels]).square() / divisor
+        positions = features.flatten(2) if features.ndim > 2 else features.unsqueeze(2)  # (n, F, P)
+        mean = member.T @ positions.mean(2) / divisor  # (K, F)
+        deviation = positions - mean[labels].unsqueeze(2)
+        var = member.T @ deviation.square().mean(2) / divisor
         share = count / len(features)
         enough = count >= _FEWEST
         self._update_running(share.detach(), mean.detach(), var.detach(), enough)

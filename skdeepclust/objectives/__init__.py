@@ -16,17 +16,27 @@ from ._mixture import (
     share_scale,
 )
 from ._reconstruction import reconstruction_error
+from ._variational import (
+    bernoulli_log_likelihood,
+    gaussian_kl,
+    gaussian_log_likelihood,
+    reparametrize,
+)
 
 __all__ = [
     "assignment_kl",
+    "bernoulli_log_likelihood",
     "consistency_kl",
     "expected_log_density",
     "frequency_penalty",
+    "gaussian_kl",
+    "gaussian_log_likelihood",
     "harden_assignment",
     "log_density",
     "mixture_log_likelihood",
     "mixture_log_posterior",
     "reconstruction_error",
+    "reparametrize",
     "share_scale",
     "student_t_assignment",
     "target_distribution",

@@ -12,6 +12,8 @@ from torch.utils.data import Dataset
 
 # Rows of one inference batch: large enough for full speed, small enough for bounded memory.
 INFERENCE_BATCH = 512
+# Numbers in it, for which large images get fewer rows: a convolution makes ten times as many.
+INFERENCE_NUMBERS = 2**22
 # Below this many rows a matrix product takes other code paths and rounds differently, so that a
 # sample's result would depend on its company; smaller batches are filled up to it.
 SMALLEST_BATCH = 32
@@ -96,8 +98,9 @@ def map_rows(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows
     module.eval()
     try:
         parts = []
-        for start in range(0, len(rows), INFERENCE_BATCH):
-            x = rows[slice(start, start + INFERENCE_BATCH)]
+        size = min(INFERENCE_BATCH, max(SMALLEST_BATCH, INFERENCE_NUMBERS // rows.X.shape[1]))
+        for start in range(0, len(rows), size):
+            x = rows[slice(start, start + size)]
             missing = SMALLEST_BATCH - len(x)
             if missing > 0:
                 filled = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])])

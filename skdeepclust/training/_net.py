@@ -7,6 +7,7 @@ the device until the epoch is over.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
 
@@ -96,7 +97,7 @@ class PhasedNet(NeuralNet):
         step: Step,
         *,
         optimizers: Mapping[str, Optimizer],
-        epochs: int,
+        epochs: float,
         schedulers: Mapping[str, LRScheduler] | None = None,
     ) -> str:
         """Train for ``epochs`` or until :meth:`stop` is called, whichever comes first.
@@ -111,7 +112,8 @@ class PhasedNet(NeuralNet):
             and returns the losses to record, "loss" among them.
         optimizers : dict of str to Optimizer
             The first one is skorch's ``optimizer_``, which callbacks know.
-        epochs : int
+        epochs : float
+            An integer, or below 1: that share of one epoch's batches.
         schedulers : dict of str to LRScheduler, optional
             Moved on at every step of the optimiser of the same name.
 
@@ -120,7 +122,7 @@ class PhasedNet(NeuralNet):
         str
             "max_epochs", "callback", or what :meth:`stop` was given.
         """
-        self.phase_, self.phase_epochs_, self.stop_reason_ = name, epochs, None
+        self.phase_, self.phase_epochs_, self.stop_reason_ = name, math.ceil(epochs), None
         self.optimizers_, self.schedulers_ = dict(optimizers), dict(schedulers or {})
         # Not registered with skorch: its parameters are the phase's, not ones to be set by name.
         self.__dict__["optimizer_"] = next(iter(self.optimizers_.values()))
@@ -130,10 +132,12 @@ class PhasedNet(NeuralNet):
         batches = Batches(rows, self.batch_size, self.generator)
         self.module_.train()
         self.notify("on_train_begin", X=rows)
-        for _ in range(epochs):
+        n_batches = len(batches) if epochs >= 1 else round(epochs * len(batches))
+        for _ in range(math.ceil(epochs)):
             self.notify("on_epoch_begin", dataset_train=rows)
             self.history.record("phase", name)
-            self.run_single_epoch(batches, training=True, prefix="train", step_fn=step)
+            iterator = itertools.islice(batches, n_batches)
+            self.run_single_epoch(iterator, training=True, prefix="train", step_fn=step)
             self.notify("on_epoch_end", dataset_train=rows)
             if self.stop_reason_:
                 break

@@ -178,7 +178,7 @@ def test_layer_wise_pretraining_has_a_phase_per_layer(blobs):
     fitted = small(pretrain="layer_wise", pretrain_epochs=20).fit(blobs[0])
     phases = list(dict.fromkeys(row["phase"] for row in fitted.history_))
     layers = [f"pretrain_layer_{i}" for i in (1, 2, 3)]
-    assert phases == [*layers, "pretrain_whole", "cluster"]
+    assert phases == [*layers, "pretrain", "cluster"]
     for layer in layers:
         losses = [row["train_loss"] for row in fitted.history_ if row["phase"] == layer]
         assert losses[-1] < losses[0]
@@ -208,7 +208,7 @@ def test_a_network_of_ones_own(blobs):
         small(network=Linear).fit(X)
     with pytest.raises(ValueError, match="layer_wise' needs an autoencoder of dense layers"):
         small(network=Linear, statistics_pooling=False, pretrain="layer_wise").fit(X)
-    with pytest.raises(ValueError, match=r"network='resnet' is unknown; expected one of \['mlp'\]"):
+    with pytest.raises(ValueError, match=r"network='resnet' is unknown; expected one of \['cnn'.*"):
         small(network="resnet").fit(X)
 
 

@@ -172,7 +172,7 @@ def test_class_as_factory():
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        ("mlpp", r"network='mlpp' is unknown; expected one of \['mlp'.*\] or a factory"),
+        ("mlpp", r"network='mlpp' is unknown; expected one of \['cnn'.*'unet'\] or a factory"),
         (lambda shape, dim: "mlp", "returned a str; expected an nn.Module"),
         (lambda shape, dim: None, "returned a NoneType; expected an nn.Module"),
         (lambda shape, dim: nn.Linear(2, 2), "no method encode and no decode"),

@@ -1,0 +1,127 @@
+"""``python -m benchmarks.readme`` writes the README's table from the files in ``results``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ._record import load
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+
+# Heading: experiments by group, and of each the methods to show with the names to show them by.
+ROWS = {
+    "digits, 1,797 × 64": [
+        ("stat_dec", "digits", "KMeans", "KMeans"),
+        ("stat_dec", "digits", "PCA + GaussianMixture", "PCA + GaussianMixture"),
+        ("stat_dec", "digits", "StatDEC as DEC", "StatDEC set up as DEC"),
+        ("stat_dec", "digits", "StatDEC", "**StatDEC**"),
+        ("neural_mixture_em", "digits as vectors", "NeuralMixtureEM", "**NeuralMixtureEM**"),
+    ],
+    "MNIST, 70,000": [
+        (
+            "neural_mixture_em",
+            "mnist",
+            "UMAP(10) + GaussianMixture",
+            "UMAP(10) + GaussianMixture",
+        ),
+        ("stat_dec", "mnist", "StatDEC affine", '**StatDEC**, `augment="affine"`'),
+        ("dvc", "mnist", "DVC-1 (dvc)", "**DVC**"),
+        ("dvc", "mnist", "DVC-2 (mlp)", '**DVC**, `network="mlp"`'),
+        ("neural_mixture_em", "mnist", "NeuralMixtureEM", "**NeuralMixtureEM**"),
+    ],
+    "radiology, 24,000, six classes": [
+        ("dvc", "medical images", "KMeans", "KMeans"),
+        ("dvc", "medical images", "PCA + GaussianMixture", "PCA + GaussianMixture"),
+        ("dvc", "medical images", "StatDEC (mlp)", "**StatDEC**"),
+        ("dvc", "medical images", "DVC-1 (dvc)", "**DVC**"),
+    ],
+    "the same, one class 1 to 30": [
+        ("dvc", "medical images, one class 1 to 30", "KMeans", "KMeans"),
+        (
+            "dvc",
+            "medical images, one class 1 to 30",
+            "PCA + GaussianMixture",
+            "PCA + GaussianMixture",
+        ),
+        ("dvc", "medical images, one class 1 to 30", "StatDEC (mlp)", "**StatDEC**"),
+        ("dvc", "medical images, one class 1 to 30", "DVC-1 (dvc)", "**DVC**"),
+    ],
+    "long-tailed MNIST, ratio 10": [
+        ("stat_dec", "long-tailed 10", "StatDEC", "**StatDEC**, n ≈ 2,000"),
+        (
+            "neural_mixture_em",
+            "long-tailed mnist 10",
+            "PCA + GaussianMixture",
+            "PCA + GaussianMixture",
+        ),
+        ("neural_mixture_em", "long-tailed mnist 10", "uniform prior", "**NeuralMixtureEM**"),
+        (
+            "neural_mixture_em",
+            "long-tailed mnist 10",
+            "estimated prior",
+            '**NeuralMixtureEM**, `prior="estimated"`',
+        ),
+    ],
+    "long-tailed MNIST, ratio 100": [
+        ("stat_dec", "long-tailed 100", "StatDEC", "**StatDEC**, n ≈ 2,500"),
+        (
+            "neural_mixture_em",
+            "long-tailed mnist 100",
+            "PCA + GaussianMixture",
+            "PCA + GaussianMixture",
+        ),
+        ("neural_mixture_em", "long-tailed mnist 100", "uniform prior", "**NeuralMixtureEM**"),
+        (
+            "neural_mixture_em",
+            "long-tailed mnist 100",
+            "estimated prior",
+            '**NeuralMixtureEM**, `prior="estimated"`',
+        ),
+    ],
+    "unequal Gaussian blobs, 1,600 × 8": [
+        ("neural_mixture_em", "unequal blobs", "GaussianMixture", "GaussianMixture"),
+        ("neural_mixture_em", "unequal blobs", "NeuralMixtureEM", "**NeuralMixtureEM**"),
+        (
+            "neural_mixture_em",
+            "unequal blobs",
+            "NeuralMixtureEM, estimated prior",
+            '**NeuralMixtureEM**, `prior="estimated"`',
+        ),
+    ],
+}
+
+
+def table() -> str:
+    records = {group: load(group) for group in {row[0] for rows in ROWS.values() for row in rows}}
+    lines = [
+        "| data | method | seeds | ACC | NMI | mean recall | seconds |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for heading, rows in ROWS.items():
+        for group, experiment, method, shown in rows:
+            runs = [
+                record
+                for record in records[group]
+                if (record["experiment"], record["method"]) == (experiment, method)
+            ]
+            if not runs:
+                raise SystemExit(f"no run of {method!r} on {experiment!r} in {group}")
+            cells = [f"{np.median([run[k] for run in runs]):.3f}" for k in ("acc", "nmi", "recall")]
+            seconds = f"{np.median([run['seconds'] for run in runs]):.0f}"
+            lines.append(f"| {heading} | {shown} | {len(runs)} | {' | '.join(cells)} | {seconds} |")
+            heading = ""
+    return "\n".join(lines)
+
+
+def main() -> None:
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    after = rest.split(END)[1]
+    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,238 @@
+"""Clusters in the embedding of an autoencoder: start from what it finds, then train both together.
+
+What StatDEC and DVC share (Xie et al., "Unsupervised Deep Embedding for Clustering Analysis", ICML
+2016): pretraining on reconstruction, a start, and the joint loss ``λ KL(P‖Q) + (1 - λ) L_r`` with
+its targets and its end. An algorithm brings L_r, by a :class:`SelfTrainingModule`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import abstractmethod
+from numbers import Integral, Real
+
+import torch
+from sklearn.covariance import ledoit_wolf
+from torch import Tensor, nn
+
+from .._sklearn_compat import HasMethods, Interval, StrOptions
+from ..networks import LatentMap, Standardize
+from ..objectives import (
+    assignment_kl,
+    gaussian_kl,
+    reparametrize,
+    student_t_assignment,
+    target_distribution,
+)
+from ..training import INFERENCE_BATCH, make_augmentation
+from ._base import BaseDeepClusterer, ClusteringModule, ReconstructionMixin, Run
+from ._phases import resolve_epochs, steps_per_epoch, train_phase
+from ._pretraining import pretrain_end_to_end
+from ._revival import revive_empty
+from ._start import start_responsibilities
+
+
+class SelfTrainingModule(ClusteringModule):
+    """An autoencoder, and centres in its embedding; x are samples in the user's units."""
+
+    centers: Tensor
+
+    def __init__(
+        self,
+        standardize: Standardize,
+        autoencoder: nn.Module,
+        latent_dim: int,
+        n_clusters: int,
+        alpha: float,
+        variational: bool,
+    ):
+        super().__init__()
+        self.standardize = standardize
+        self.autoencoder = autoencoder  # a variational one gives means and log-variances
+        self.variational = variational
+        self.latent_map = LatentMap(latent_dim)
+        self.centers = nn.Parameter(torch.zeros(n_clusters, latent_dim))
+        self.alpha = alpha
+
+    # ---- what an algorithm writes
+
+    @abstractmethod
+    def pretraining_loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """L_r of each sample, (n,), while there are no clusters."""
+
+    @abstractmethod
+    def joint_losses(
+        self, x: Tensor, seen: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Q of samples that the encoder sees as ``seen``, (n, n_clusters), and their L_r, (n,)."""
+
+    @abstractmethod
+    def loss(self, x: Tensor) -> Tensor:
+        """L_r of samples after training, (n,), without anything random in it."""
+
+    # ---- what follows
+
+    def draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor | float]:
+        """Codes of samples, codes to decode in training, and the KL of q(z|x) to the prior, (n,).
+
+        Of a variational autoencoder the means and draws; of another the codes, and 0.
+        """
+        code = self.autoencoder.encode(self.standardize(x))
+        if not self.variational:
+            return code, code, 0.0
+        mean, log_variance = code.chunk(2, 1)
+        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        divergence = gaussian_kl(mean, log_variance).sum(1)
+        return mean, reparametrize(mean, log_variance, noise), divergence
+
+    def code(self, x: Tensor) -> Tensor:
+        """The code of a sample, of a variational autoencoder the mean, (n, latent_dim)."""
+        code = self.autoencoder.encode(self.standardize(x))
+        return code.chunk(2, 1)[0] if self.variational else code
+
+    def soft_assign(self, z: Tensor) -> Tensor:
+        return student_t_assignment(z, self.centers, self.alpha)
+
+    def embed(self, x: Tensor) -> Tensor:
+        return self.latent_map(self.code(x))
+
+    def assign(self, x: Tensor) -> Tensor:
+        return self.soft_assign(self.embed(x))
+
+    def cluster_centers(self) -> Tensor:
+        return self.centers
+
+    @torch.no_grad()
+    def reorder(self, order: Tensor) -> None:
+        self.centers.copy_(self.centers[order])
+
+
+def parts(z: Tensor) -> tuple[Tensor, ...]:
+    """Rows in parts: distances to all centres take n_clusters times their memory."""
+    return z.split(INFERENCE_BATCH)
+
+
+def soft_assign(module: SelfTrainingModule, z: Tensor) -> Tensor:
+    return torch.cat([module.soft_assign(part) for part in parts(z)])
+
+
+class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
+    """Base of the estimators whose module is a :class:`SelfTrainingModule`."""
+
+    _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
+        **BaseDeepClusterer._parameter_constraints,
+        "hidden_dims": ["array-like", None],
+        "pretrain_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
+        "init": [StrOptions({"kmeans", "gmm"}), HasMethods("fit_predict")],
+        "warmup_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
+        "clustering_weight": [Interval(Real, 0, 1, closed="both")],
+        "degrees_of_freedom": [Interval(Real, 0, None, closed="neither")],
+        "target": [StrOptions({"dec", "printed", "assigned", "posterior"})],
+        "focus": [Interval(Real, 0, None, closed="left")],
+        "whiten": ["boolean"],
+        "update_interval": [Interval(Integral, 1, None, closed="left"), None],
+    }
+
+    # What "auto" stands for: training steps, and how many epochs they may make.
+    _auto_pretraining: dict = {"steps": 2000, "at_least": 15, "at_most": 100}  # noqa: RUF012
+    _auto_training: dict = {"steps": 600, "at_least": 10, "at_most": 40}  # noqa: RUF012
+
+    def _train(self, run: Run) -> None:
+        self._pretrain(run)
+        responsibilities = self._start(run)
+        self._self_train(run, responsibilities)
+
+    def _pretrain(self, run: Run) -> None:
+        pretrain_end_to_end(run, self._resolve_pretrain_epochs(run), self.lr, self.lr_decay)
+
+    def _resolve_pretrain_epochs(self, run: Run) -> float:
+        return resolve_epochs(self.pretrain_epochs, run, **self._auto_pretraining)
+
+    @torch.no_grad()
+    def _start(self, run: Run) -> Tensor:
+        """Cluster the embeddings, scale them to the clusters, and put the centres there."""
+        module = run.module
+        z = run.map(module.embed)
+        r = torch.from_numpy(
+            start_responsibilities(self.init, z.cpu().numpy(), self.n_clusters, run.rng)
+        ).to(run.device)  # (n, K)
+        centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)
+        if self.whiten:
+            residual = (z - centers[r.argmax(1)]).cpu().numpy()
+            # Shrunk: few samples in many dimensions show directions without spread that have some.
+            covariance, _ = ledoit_wolf(residual, assume_centered=True)
+            covariance = torch.as_tensor(covariance, device=run.device)
+            module.latent_map.whiten(z.mean(0), covariance)
+            centers = module.latent_map(centers)
+        module.centers.copy_(centers)
+        return r
+
+    def _self_train(self, run: Run, responsibilities: Tensor) -> None:
+        module, net = run.module, run.net
+        warp = make_augmentation(self.augment, run.generator)
+        epochs = resolve_epochs(self.max_epochs, run, **self._auto_training)
+        per_epoch, quarter = steps_per_epoch(run), math.ceil(epochs * steps_per_epoch(run) / 4)
+        interval = self.update_interval or min(per_epoch, quarter)
+        warmup = quarter if self.warmup_epochs == "auto" else self.warmup_epochs * per_epoch
+        p, labels = responsibilities, responsibilities.argmax(1)
+        steps = itertools.count()
+
+        def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
+            nonlocal p, labels
+            now = next(steps)
+            if now >= warmup and (now - warmup) % interval == 0:
+                p, labels, changed = self._update_target(run, labels)
+                if now > warmup and changed < self.tol:
+                    net.stop("converged")
+            # A warped image is to be given back upright: the embedding need not hold the warp.
+            seen = x if warp is None else warp(x)
+            q, reconstruction = module.joint_losses(x, seen, run.generator)
+            kl = assignment_kl(p[index.to(p.device)], q).mean()
+            reconstruction = reconstruction.mean()
+            weight = self.clustering_weight
+            loss = weight * kl + (1 - weight) * reconstruction  # λ KL(P‖Q) + (1 - λ) L_r
+            net.minimize(loss)
+            return {"loss": loss, "kl": kl, "reconstruction": reconstruction}
+
+        schedule = {"epochs": epochs, "lr": self.lr, "lr_decay": self.lr_decay}
+        run.end(train_phase(run, "cluster", module.parameters(), step, **schedule))
+        self._revive(run, run.map(module.embed))
+
+    def _update_target(self, run: Run, labels: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Target and labels of the whole data, and the share of labels that changed."""
+        q = self._revive(run, run.map(run.module.embed))
+        new = q.argmax(1)
+        changed = (new != labels).double().mean().item()
+        run.net.history.record("label_change", changed)
+        run.net.history.record("cluster_sizes", torch.bincount(new, minlength=q.shape[1]).tolist())
+        return target_distribution(q, self.target, self.focus), new, changed
+
+    @torch.no_grad()
+    def _revive(self, run: Run, z: Tensor) -> Tensor:
+        """Put the centre of every empty cluster on the sample that is worst served; return q."""
+        module = run.module
+
+        def restart(cluster: int, q: Tensor) -> bool:
+            distance = torch.cat([torch.cdist(part, module.centers).amin(1) for part in parts(z)])
+            worst = distance.argmax()
+            if distance[worst] == 0:  # no distinct sample is left
+                return False
+            module.centers[cluster] = z[worst]
+            return True
+
+        def assign() -> Tensor:
+            return soft_assign(module, z)
+
+        return revive_empty(assign(), assign, restart)
+
+    def _objective(self, run: Run) -> float:
+        """The negative joint loss over the whole data, its target that of its own Q."""
+        module = run.module
+        z = run.map(module.embed)
+        with torch.no_grad():
+            q = soft_assign(module, z)
+            kl = assignment_kl(target_distribution(q, self.target, self.focus), q).mean()
+        reconstruction = run.map(module.loss).mean()
+        weight = self.clustering_weight
+        return -(weight * kl + (1 - weight) * reconstruction).item()
