@@ -22,7 +22,7 @@ from sklearn.base import (
     ClusterMixin,
     TransformerMixin,
 )
-from sklearn.utils import check_array
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
@@ -90,7 +90,8 @@ class Run:
     converged: bool = False
     stop_reason: str = "max_epochs"
     score: float = -np.inf
-    # Labels of the whole data exactly as predict gives them, where a training ends with them.
+    # Of the whole data, as transform and predict give them, where a training ends with them.
+    embedding: Tensor | None = None
     labels: Tensor | None = None
     generator: torch.Generator = field(init=False)
     rng: np.random.RandomState = field(init=False)
@@ -473,3 +474,52 @@ class ReconstructionMixin:
         check_is_fitted(self)
         decoded = self._infer(lambda x: self.module_.decode(self.module_.embed(x)), X)
         return decoded.reshape(-1, *self._sample_shape)
+
+
+class SamplingMixin:
+    """For estimators that generate.
+
+    Their module has ``shares`` of the clusters, ``noise_dim``, and ``generate(labels, noise)`` from
+    clusters and standard normal numbers to samples in the user's units.
+    """
+
+    def sample(self, n_samples=1, cluster=None, random_state=None):
+        """Generate samples.
+
+        Parameters
+        ----------
+        n_samples : int >= 1, default=1
+        cluster : int or None, default=None
+            Cluster to draw from; None draws clusters by their shares.
+        random_state : int, RandomState instance or None, default=None
+            None is the estimator's own, under which the same call returns the same samples.
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, n_features) or (n_samples, C, H, W), float32
+            In the shape that ``fit`` was given; images of uint8 come back within [0, 1].
+        labels : ndarray of shape (n_samples,), int64
+            Cluster that each was drawn from.
+        """
+        check_is_fitted(self)
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples={n_samples!r}; expected an integer of at least 1")
+        if cluster is not None and cluster not in range(self.n_clusters):
+            raise ValueError(
+                f"cluster={cluster!r}; expected None or one of 0 to {self.n_clusters - 1}"
+            )
+        rng = check_random_state(self.random_state if random_state is None else random_state)
+        module = self.module_.to(device := resolve_device(self.device))
+        if cluster is None:
+            shares = module.shares.double().cpu().numpy()
+            labels = rng.choice(self.n_clusters, n_samples, p=shares / shares.sum())
+        else:
+            labels = np.full(n_samples, cluster)
+        noise = rng.standard_normal((n_samples, module.noise_dim))
+        drawn = np.column_stack([labels, noise]).astype(np.float32)
+        X = map_rows(
+            lambda row: module.generate(row[:, 0].long(), row[:, 1:]),
+            module,
+            Rows(drawn, drawn.shape[1:], 1.0, device),
+        )
+        return X.cpu().numpy().reshape(-1, *self._sample_shape), labels

@@ -6,12 +6,9 @@ of Large-scale Medical Images" (arXiv 2109.10777).
 
 from __future__ import annotations
 
-from numbers import Integral, Real
+from numbers import Real
 
-import numpy as np
 import torch
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from .._sklearn_compat import Interval, StrOptions
@@ -23,7 +20,7 @@ from ..objectives import (
     reparametrize,
 )
 from ..training import Rows
-from ._base import Run
+from ._base import Run, SamplingMixin
 from ._phases import standardize_rows
 from ._self_training import SelfTrainingClusterer, SelfTrainingModule
 
@@ -112,6 +109,12 @@ class DVCModule(SelfTrainingModule):
 
     # ---- generating
 
+    noise_dim = property(lambda self: self.latent_means.shape[1])
+
+    def generate(self, labels: Tensor, noise: Tensor) -> Tensor:
+        factors = self.latent_factors[labels]  # (n, latent_dim, latent_dim)
+        return self.decode(self.latent_means[labels] + (factors * noise.unsqueeze(1)).sum(2))
+
     def decode(self, z: Tensor) -> Tensor:
         output = self.autoencoder.decode(self.latent_map.inverse(z))
         if self.likelihood == "bernoulli":
@@ -154,6 +157,10 @@ class DVCModule(SelfTrainingModule):
         self.latent_factors = self.latent_factors[order]
 
 
+# Training steps with convolutions, and how many epochs they may make.
+SHORT_PRETRAINING = {"steps": 800, "at_least": 0, "at_most": 100}
+SHORT_JOINT_TRAINING = {"steps": 400, "at_least": 0, "at_most": 40}
+
 # What the paper trains with, where it differs from our defaults: λ = 0.1 beside an ELBO summed over
 # the 784 pixels. The length of the training is ours.
 PAPER_SETTINGS = {
@@ -168,7 +175,7 @@ PAPER_SETTINGS = {
 }
 
 
-class DVC(SelfTrainingClusterer):
+class DVC(SamplingMixin, SelfTrainingClusterer):
     """Deep variational clustering.
 
     A variational autoencoder is trained on the evidence lower bound (ELBO), the means of its
@@ -203,10 +210,12 @@ class DVC(SelfTrainingClusterer):
     prior_weight : float >= 0, default=0.03
         Weight of KL(q(z|x)‖N(0, I)) in training; 1 is the ELBO of the paper. See Notes.
     pretrain_epochs : int >= 0 or "auto", default='auto'
-        "auto" makes 1,000 training steps, but at most 100 epochs.
+        "auto" makes 800 training steps, a part of an epoch where there are so many samples, but at
+        most 100 epochs; for "mlp" 2,000 steps, but at least 15 and at most 100 epochs.
     max_epochs : int >= 1 or "auto", default='auto'
-        Epochs of the joint training. "auto" makes 500 training steps, a part of
-        an epoch where there are so many samples, but at most 40 epochs.
+        Epochs of the joint training. "auto" makes 400 training steps, a part of an epoch where
+        there are so many samples, but at most 40 epochs; for "mlp" 600 steps, but at least 10 and
+        at most 40 epochs.
     batch_size : int >= 2 or "auto", default='auto'
         Samples per step. "auto" is 128, less for fewer than 3,200 samples, at least 32.
     lr : float, default=0.001
@@ -289,6 +298,9 @@ class DVC(SelfTrainingClusterer):
     -----
     The embedding of a sample, for labels as for ``transform``, is the mean of q(z|x).
 
+    ``sample`` draws an embedding from the Gaussian with the mean and the covariance that a
+    cluster's training samples have under q(z|x), and returns the mean of p(x|z).
+
     ``score_samples`` is the ELBO in nats, a lower bound of the log-density of a sample in its own
     units (for likelihood="bernoulli" of the log-probability); its expectation is taken over four
     fixed draws of z.
@@ -322,8 +334,6 @@ class DVC(SelfTrainingClusterer):
 
     _paper_settings = PAPER_SETTINGS
     _largest_batch = 128
-    _auto_pretraining: dict = {"steps": 1000, "at_least": 0, "at_most": 100}  # noqa: RUF012
-    _auto_training: dict = {"steps": 500, "at_least": 0, "at_most": 40}  # noqa: RUF012
 
     def __init__(
         self,
@@ -387,11 +397,8 @@ class DVC(SelfTrainingClusterer):
     # ------------------------------------------------------------------ the method
 
     def _build_module(self, run: Run) -> DVCModule:
-        network = self.network
-        if network == "auto":
-            network = "dvc" if len(self.input_shape_) == 3 else "mlp"
         autoencoder = make_autoencoder(
-            network, self.input_shape_, self.latent_dim, self.hidden_dims, variational=True
+            self._network(), self.input_shape_, self.latent_dim, self.hidden_dims, variational=True
         )
         return DVCModule(
             self._resolve_likelihood(run.rows),
@@ -403,6 +410,17 @@ class DVC(SelfTrainingClusterer):
             self.degrees_of_freedom,
             variational=True,
         )
+
+    def _network(self):
+        if self.network == "auto":
+            return "dvc" if len(self.input_shape_) == 3 else "mlp"
+        return self.network
+
+    def _schedules(self) -> tuple[dict, dict]:
+        # Dense layers need more steps, which cost them less.
+        if self._network() == "mlp":
+            return super()._schedules()
+        return SHORT_PRETRAINING, SHORT_JOINT_TRAINING
 
     def _resolve_likelihood(self, rows: Rows) -> str:
         low, high = rows.X.min() * rows.scale, rows.X.max() * rows.scale
@@ -418,56 +436,5 @@ class DVC(SelfTrainingClusterer):
 
     def _train(self, run: Run) -> None:
         super()._train(run)
-        module, latent_dim = run.module, self.latent_dim
-        moments = run.map(lambda x: torch.cat(module.posterior(x), 1))
-        with torch.no_grad():
-            z = module.latent_map(moments[:, :latent_dim])
-            module.describe_clusters(
-                z, moments[:, latent_dim:].exp(), module.soft_assign(z).argmax(1)
-            )
-
-    # ------------------------------------------------------------------ generating
-
-    def sample(self, n_samples=1, cluster=None, random_state=None):
-        """Generate samples.
-
-        Embeddings are drawn from the Gaussian with the mean and the covariance that a cluster's
-        training samples have under q(z|x), and decoded.
-
-        Parameters
-        ----------
-        n_samples : int >= 1, default=1
-        cluster : int or None, default=None
-            Cluster to draw from; None draws clusters by their shares of the training data.
-        random_state : int, RandomState instance or None, default=None
-            None is the estimator's own, under which the same call returns the same samples.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, C, H, W), float32
-            Means of p(x|z), in the shape that ``fit`` was given; images of uint8 come back within
-            [0, 1].
-        labels : ndarray of shape (n_samples,), int64
-            Cluster that each was drawn from.
-        """
-        check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples={n_samples!r}; expected an integer of at least 1")
-        if cluster is not None and cluster not in range(self.n_clusters):
-            raise ValueError(
-                f"cluster={cluster!r}; expected None or one of 0 to {self.n_clusters - 1}"
-            )
-        rng = check_random_state(self.random_state if random_state is None else random_state)
-        module = self.module_
-        shares, means, factors = (
-            part.cpu().numpy()
-            for part in (module.shares, module.latent_means, module.latent_factors)
-        )
-        if cluster is None:
-            shares = shares.astype(np.float64)
-            labels = rng.choice(self.n_clusters, n_samples, p=shares / shares.sum())
-        else:
-            labels = np.full(n_samples, cluster)
-        noise = rng.standard_normal((n_samples, means.shape[1])).astype(np.float32)
-        Z = means[labels] + np.einsum("nij,nj->ni", factors[labels], noise)
-        return self.inverse_transform(Z), labels
+        log_variance = run.map(lambda x: run.module.posterior(x)[1])
+        run.module.describe_clusters(run.embedding, log_variance.exp(), run.labels)

@@ -32,6 +32,10 @@ from ._pretraining import pretrain_end_to_end
 from ._revival import revive_empty
 from ._start import start_responsibilities
 
+# Training steps, and how many epochs they may make.
+PRETRAINING = {"steps": 2000, "at_least": 15, "at_most": 100}
+JOINT_TRAINING = {"steps": 600, "at_least": 10, "at_most": 40}
+
 
 class SelfTrainingModule(ClusteringModule):
     """An autoencoder, and centres in its embedding; x are samples in the user's units."""
@@ -134,9 +138,9 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         "update_interval": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    # What "auto" stands for: training steps, and how many epochs they may make.
-    _auto_pretraining: dict = {"steps": 2000, "at_least": 15, "at_most": 100}  # noqa: RUF012
-    _auto_training: dict = {"steps": 600, "at_least": 10, "at_most": 40}  # noqa: RUF012
+    def _schedules(self) -> tuple[dict, dict]:
+        """What "auto" stands for in pretraining and in the joint training."""
+        return PRETRAINING, JOINT_TRAINING
 
     def _train(self, run: Run) -> None:
         self._pretrain(run)
@@ -147,7 +151,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         pretrain_end_to_end(run, self._resolve_pretrain_epochs(run), self.lr, self.lr_decay)
 
     def _resolve_pretrain_epochs(self, run: Run) -> float:
-        return resolve_epochs(self.pretrain_epochs, run, **self._auto_pretraining)
+        return resolve_epochs(self.pretrain_epochs, run, **self._schedules()[0])
 
     @torch.no_grad()
     def _start(self, run: Run) -> Tensor:
@@ -171,7 +175,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
     def _self_train(self, run: Run, responsibilities: Tensor) -> None:
         module, net = run.module, run.net
         warp = make_augmentation(self.augment, run.generator)
-        epochs = resolve_epochs(self.max_epochs, run, **self._auto_training)
+        epochs = resolve_epochs(self.max_epochs, run, **self._schedules()[1])
         per_epoch, quarter = steps_per_epoch(run), math.ceil(epochs * steps_per_epoch(run) / 4)
         interval = self.update_interval or min(per_epoch, quarter)
         warmup = quarter if self.warmup_epochs == "auto" else self.warmup_epochs * per_epoch
@@ -197,7 +201,8 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
 
         schedule = {"epochs": epochs, "lr": self.lr, "lr_decay": self.lr_decay}
         run.end(train_phase(run, "cluster", module.parameters(), step, **schedule))
-        self._revive(run, run.map(module.embed))
+        run.embedding = run.map(module.embed)
+        run.labels = self._revive(run, run.embedding).argmax(1)
 
     def _update_target(self, run: Run, labels: Tensor) -> tuple[Tensor, Tensor, float]:
         """Target and labels of the whole data, and the share of labels that changed."""
@@ -229,9 +234,8 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
     def _objective(self, run: Run) -> float:
         """The negative joint loss over the whole data, its target that of its own Q."""
         module = run.module
-        z = run.map(module.embed)
         with torch.no_grad():
-            q = soft_assign(module, z)
+            q = soft_assign(module, run.embedding)
             kl = assignment_kl(target_distribution(q, self.target, self.focus), q).mean()
         reconstruction = run.map(module.loss).mean()
         weight = self.clustering_weight

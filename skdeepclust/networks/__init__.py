@@ -3,6 +3,7 @@
 from ._autoencoders import AUTOENCODERS, MLPAutoencoder, make_autoencoder
 from ._backbones import BACKBONES, CNNBackbone, MLPBackbone, make_backbone
 from ._convolutional import CNNAutoencoder, DVCAutoencoder, UNetAutoencoder
+from ._gan import GANS, make_gan
 from ._layers import LatentMap, Standardize
 from ._mixture_heads import MixtureHeads
 from ._sobel import Sobel
@@ -11,6 +12,7 @@ from ._statistics_pooling import StatisticsPooling
 __all__ = [
     "AUTOENCODERS",
     "BACKBONES",
+    "GANS",
     "CNNAutoencoder",
     "CNNBackbone",
     "DVCAutoencoder",
@@ -24,4 +26,5 @@ __all__ = [
     "UNetAutoencoder",
     "make_autoencoder",
     "make_backbone",
+    "make_gan",
 ]

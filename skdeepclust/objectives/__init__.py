@@ -1,5 +1,6 @@
 """Pure tensor functions: one equation, one function. They import torch and nothing else."""
 
+from ._adversarial import critic_distance, gradient_penalty, interpolate, staircase
 from ._assignment import (
     assignment_kl,
     frequency_penalty,
@@ -27,17 +28,21 @@ __all__ = [
     "assignment_kl",
     "bernoulli_log_likelihood",
     "consistency_kl",
+    "critic_distance",
     "expected_log_density",
     "frequency_penalty",
     "gaussian_kl",
     "gaussian_log_likelihood",
+    "gradient_penalty",
     "harden_assignment",
+    "interpolate",
     "log_density",
     "mixture_log_likelihood",
     "mixture_log_posterior",
     "reconstruction_error",
     "reparametrize",
     "share_scale",
+    "staircase",
     "student_t_assignment",
     "target_distribution",
 ]

@@ -1,6 +1,6 @@
 """The engine: seeds, devices, batches, phases. It knows no algorithm."""
 
-from ._augment import AUGMENTATIONS, affine_warp, color_jitter, make_augmentation
+from ._augment import AUGMENTATIONS, Augmentation, affine_warp, color_jitter, make_augmentation
 from ._batches import INFERENCE_BATCH, Batches, Rows, map_rows
 from ._device import fast_matmul, resolve_device
 from ._net import PhasedNet, Step, adam
@@ -9,6 +9,7 @@ from ._seed import isolated_randomness, seeded_construction, spawn_seeds
 __all__ = [
     "AUGMENTATIONS",
     "INFERENCE_BATCH",
+    "Augmentation",
     "Batches",
     "PhasedNet",
     "Rows",

@@ -1,0 +1,226 @@
+"""Generators, and what judges their samples.
+
+A generator maps ``(n, code_dim)`` to ``(n, *input_shape)``. A judge maps samples to
+``(n, n_outputs)`` and shows its last hidden layer; a critic is one with one output, a classifier
+one with an output a cluster. There is no normalisation: the penalty is about
+single samples.
+
+Gan, Dong, Zhou, Gao and Dong, fig. 2.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ._layers import dense
+
+# Where the way down ends and the way up begins.
+SMALLEST_MAP = 4
+DENSE_DIMS = (512, 512, 512)
+
+
+def halvings(side: int) -> list[int]:
+    """The side of an image, its half and so on, down to SMALLEST_MAP."""
+    sides = [side]
+    while sides[-1] > SMALLEST_MAP:
+        sides.append(math.ceil(sides[-1] / 2))
+    return sides
+
+
+def map_sides(side: int, n_layers: int) -> list[int]:
+    """Sides of the maps from the image down; layers beyond what there is to halve stand outermost
+    and leave them as they are."""
+    sides = halvings(side)
+    if len(sides) > n_layers + 1:
+        raise ValueError(
+            f"hidden_dims has {n_layers} layers, but images with a side of {side} need "
+            f"{len(sides) - 1} to come down to {SMALLEST_MAP}; give as many channels"
+        )
+    return [side] * (n_layers + 1 - len(sides)) + sides
+
+
+def default_channels(input_shape: tuple[int, int, int]) -> tuple[int, ...]:
+    """Channels from the image down, twice as many each to 256: three layers, more for images of
+    more than 32 pixels."""
+    n_layers = max(3, len(halvings(max(input_shape[1:]))) - 1)
+    return tuple(256 // 2**level for level in reversed(range(n_layers)))
+
+
+class DenseGenerator(nn.Module):
+    """Dense layers with ReLU."""
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        code_dim: int,
+        hidden_dims: Sequence[int] | None = None,
+    ):
+        super().__init__()
+        hidden_dims = DENSE_DIMS if hidden_dims is None else hidden_dims
+        self.input_shape = tuple(input_shape)
+        self.layers = dense((code_dim, *hidden_dims, math.prod(input_shape)))
+
+    def forward(self, code: Tensor) -> Tensor:
+        return self.layers(code).view(-1, *self.input_shape)
+
+
+class DenseJudge(nn.Module):
+    """Dense layers with ReLU."""
+
+    def __init__(
+        self,
+        input_shape: tuple[int, ...],
+        n_outputs: int,
+        hidden_dims: Sequence[int] | None = None,
+    ):
+        super().__init__()
+        hidden_dims = DENSE_DIMS if hidden_dims is None else hidden_dims
+        self.hidden_features = hidden_dims[-1]
+        self.body = nn.Sequential(dense((math.prod(input_shape), *hidden_dims)), nn.ReLU())
+        self.head = nn.Linear(self.hidden_features, n_outputs)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        return self.body(x.flatten(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.hidden(x))
+
+
+class ConvolutionalGenerator(nn.Module):
+    """A dense layer to maps of 4 x 4, then transposed 5 x 5 convolutions with ReLU.
+
+    Parameters
+    ----------
+    input_shape : (int, int, int)
+        (channels, height, width).
+    code_dim : int
+    hidden_dims : sequence of int or None, default=None
+        Channels of the maps from the image down; there is one convolution each. None is (64, 128,
+        256), with further layers before them for images of more than 32 pixels.
+    """
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        code_dim: int,
+        hidden_dims: Sequence[int] | None = None,
+    ):
+        super().__init__()
+        hidden_dims = default_channels(input_shape) if hidden_dims is None else hidden_dims
+        channels = [input_shape[0], *hidden_dims]
+        heights, widths = (map_sides(side, len(hidden_dims)) for side in input_shape[1:])
+        self.smallest = (channels[-1], heights[-1], widths[-1])
+        self.start = nn.Linear(code_dim, math.prod(self.smallest))
+        layers: list[nn.Module] = []
+        for level in reversed(range(len(hidden_dims))):
+            pairs = [sides[level : level + 2] for sides in (heights, widths)]
+            layers += [
+                nn.ReLU(inplace=True),
+                nn.ConvTranspose2d(
+                    channels[level + 1],
+                    channels[level],
+                    5,
+                    stride=tuple(1 if large == small else 2 for large, small in pairs),
+                    padding=2,
+                    # An odd side has no other half of its last row.
+                    output_padding=tuple(
+                        0 if large == small else large - (2 * small - 1) for large, small in pairs
+                    ),
+                ),
+            ]
+        self.layers = nn.Sequential(*layers)
+        self.to(memory_format=torch.channels_last)
+
+    def forward(self, code: Tensor) -> Tensor:
+        return self.layers(self.start(code).view(-1, *self.smallest))
+
+
+class ConvolutionalJudge(nn.Module):
+    """5 x 5 convolutions with leaky ReLU down to maps of 4 x 4: the generator mirrored."""
+
+    def __init__(
+        self,
+        input_shape: tuple[int, int, int],
+        n_outputs: int,
+        hidden_dims: Sequence[int] | None = None,
+    ):
+        super().__init__()
+        hidden_dims = default_channels(input_shape) if hidden_dims is None else hidden_dims
+        channels = [input_shape[0], *hidden_dims]
+        heights, widths = (map_sides(side, len(hidden_dims)) for side in input_shape[1:])
+        layers: list[nn.Module] = []
+        for level, (above, below) in enumerate(itertools.pairwise(channels)):
+            stride = tuple(
+                1 if sides[level] == sides[level + 1] else 2 for sides in (heights, widths)
+            )
+            layers += [
+                nn.Conv2d(above, below, 5, stride=stride, padding=2),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        self.hidden_features = channels[-1] * heights[-1] * widths[-1]
+        self.body = nn.Sequential(*layers, nn.Flatten())
+        self.head = nn.Linear(self.hidden_features, n_outputs)
+        self.to(memory_format=torch.channels_last)
+
+    def hidden(self, x: Tensor) -> Tensor:
+        return self.body(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.hidden(x))
+
+
+GANS = {
+    "mlp": (DenseGenerator, DenseJudge),
+    "cnn": (ConvolutionalGenerator, ConvolutionalJudge),
+}
+
+
+def make_gan(
+    network: str,
+    input_shape: tuple[int, ...],
+    code_dim: int,
+    n_clusters: int,
+    hidden_dims: Sequence[int] | None = None,
+) -> tuple[nn.Module, nn.Module, nn.Module]:
+    """Build generator, critic and classifier.
+
+    Parameters
+    ----------
+    network : {"auto", "mlp", "cnn"}
+        "auto" is "cnn" for images of at least 8 x 8, else "mlp".
+    input_shape : tuple of int
+    code_dim : int
+        What the generator is given for each sample.
+    n_clusters : int
+        Outputs of the classifier.
+    hidden_dims : sequence of int or None
+        Of all three. None: the named network's own.
+
+    Raises
+    ------
+    ValueError
+        When the name is unknown, or the shape does not suit the network.
+    """
+    is_image = len(input_shape) == 3
+    if network == "auto":
+        network = "cnn" if is_image and min(input_shape[1:]) >= 2 * SMALLEST_MAP else "mlp"
+    if network not in GANS:
+        raise ValueError(
+            f"network={network!r} is unknown; expected 'auto' or one of {sorted(GANS)}"
+        )
+    if network == "cnn" and not is_image:
+        raise ValueError(
+            "network='cnn' needs images; give input_shape=(channels, height, width) or X of shape "
+            "(n_samples, C, H, W)"
+        )
+    Generator, Judge = GANS[network]
+    return (
+        Generator(input_shape, code_dim, hidden_dims),
+        Judge(input_shape, 1, hidden_dims),
+        Judge(input_shape, n_clusters, hidden_dims),
+    )

@@ -1,0 +1,82 @@
+"""Generators and their judges: shapes, mirrored geometry, nothing shared."""
+
+import pytest
+import torch
+from torch import nn
+
+from skdeepclust.networks import make_gan
+
+SHAPES = [(1, 8, 8), (1, 16, 16), (3, 28, 28), (1, 32, 32), (2, 9, 30), (1, 64, 64), (3, 65, 40)]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_images_of_any_size(shape):
+    generator, critic, classifier = make_gan("auto", shape, 7, 5)
+    x = generator(torch.randn(2, 7))
+    assert x.shape == (2, *shape)
+    assert critic(x).shape == (2, 1)
+    assert classifier(x).shape == (2, 5)
+    assert classifier.hidden(x).shape == (2, classifier.hidden_features)
+
+
+def convolutions(module):
+    return [m for m in module.modules() if isinstance(m, (nn.Conv2d, nn.ConvTranspose2d))]
+
+
+@pytest.mark.parametrize(
+    ("shape", "channels", "strides"),
+    [
+        ((1, 28, 28), (64, 128, 256), (2, 2, 2)),
+        ((3, 32, 32), (64, 128, 256), (2, 2, 2)),
+        ((1, 16, 16), (64, 128, 256), (1, 2, 2)),
+        ((1, 64, 64), (32, 64, 128, 256), (2, 2, 2, 2)),
+    ],
+)
+def test_networks_of_the_paper(shape, channels, strides):
+    generator, critic, classifier = make_gan("cnn", shape, 12, 10)
+    for judge in (critic, classifier):
+        down = convolutions(judge)
+        assert tuple(c.out_channels for c in down) == channels
+        assert tuple(c.stride[0] for c in down) == strides
+        assert all(c.kernel_size == (5, 5) for c in down)
+    up = convolutions(generator)
+    assert generator.smallest == (256, 4, 4)
+    assert tuple(c.in_channels for c in up[::-1]) == channels
+    assert tuple(c.stride[0] for c in up[::-1]) == strides
+
+
+def test_vectors_have_three_dense_layers():
+    generator, critic, classifier = make_gan("auto", (6,), 4, 3)
+    for network, n_in, n_out in ((generator, 4, 6), (critic, 6, 1), (classifier, 6, 3)):
+        widths = [
+            (m.in_features, m.out_features) for m in network.modules() if isinstance(m, nn.Linear)
+        ]
+        assert widths == [(n_in, 512), (512, 512), (512, 512), (512, n_out)]
+
+
+def test_small_images_are_vectors():
+    generator, _, classifier = make_gan("auto", (1, 5, 5), 4, 3, (16, 8))
+    assert generator(torch.randn(2, 4)).shape == (2, 1, 5, 5)
+    assert classifier.hidden_features == 8
+
+
+def test_judges_share_nothing():
+    _, critic, classifier = make_gan("auto", (6,), 4, 3)
+    of_critic = {p.data_ptr() for p in critic.parameters()}
+    assert of_critic.isdisjoint(p.data_ptr() for p in classifier.parameters())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ("resnet", (6,), 4, 3),
+            r"network='resnet' is unknown; expected 'auto' or one of \['cnn', ",
+        ),
+        (("cnn", (6,), 4, 3), "network='cnn' needs images"),
+        (("cnn", (1, 64, 64), 4, 3, (8, 8)), "side of 64 need 4 to come down to 4"),
+    ],
+)
+def test_errors_name_what_was_expected(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make_gan(*arguments)
