@@ -277,3 +277,31 @@ def test_constant_data_is_survived():
     model = small(n_clusters=2).fit(X)
     assert sorted(model.cluster_sizes_) == [30, 30]
     assert np.isfinite(model.score_samples(X)).all()
+
+
+def epochs(model, phase):
+    return sum(row["phase"].startswith(phase) for row in model.history_)
+
+
+def test_convolutions_get_fewer_steps_than_dense_layers(noisy_patterns):
+    X = noisy_patterns(1300, 8)  # 41 batches of 32 an epoch
+    tiny = {"n_clusters": 3, "hidden_dims": (2,), "latent_dim": 2, "random_state": 0, "tol": 0.0}
+    convolutional = DVC(init="kmeans", **tiny).fit(X)
+    assert (epochs(convolutional, "pretrain"), epochs(convolutional, "cluster")) == (20, 10)
+    dense = DVC(init="kmeans", network="mlp", **tiny).fit(X)
+    assert (epochs(dense, "pretrain"), epochs(dense, "cluster")) == (49, 15)
+
+
+def test_a_quarter_of_the_joint_training_is_warm_up(blobs):
+    model = small(max_epochs=8, tol=0.0, batch_size=50).fit(blobs[0])
+    changes = ["label_change" in row for row in model.history_ if row["phase"] == "cluster"]
+    assert changes == [False] * 2 + [True] * 6
+
+
+def test_papers_settings():
+    paper = DVC.from_paper("mnist", random_state=3)
+    assert (paper.n_clusters, paper.prior_weight, paper.init) == (10, 1.0, "kmeans")
+    # λ / (1 - λ) between KL and the sum over 784 pixels
+    ratio = paper.clustering_weight / (1 - paper.clustering_weight)
+    assert ratio * 784 == pytest.approx(0.1 / 0.9)
+    assert paper.random_state == 3
