@@ -24,7 +24,15 @@ from ..objectives import (
     log_density,
     mixture_log_likelihood,
 )
-from ..training import AUGMENTATIONS, INFERENCE_BATCH, Batches, Rows, Step, make_augmentation
+from ..training import (
+    AUGMENTATIONS,
+    INFERENCE_BATCH,
+    Batches,
+    Rows,
+    Step,
+    make_augmentation,
+    map_rows,
+)
 from ._base import BaseDeepClusterer, ClusteringModule, Run, resolve_batch_size
 from ._phases import (
     RISE,
@@ -430,8 +438,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         if self.n_starts > 1:
             self._explore(run)
         self._cluster(run)
-        z, labels = self._revive(run)
-        run.module.centers = cluster_means(z, labels, self.n_clusters)
+        self._finish(run)
 
     def _make_transform(self, run: Run) -> Callable[[Tensor, Tensor], Tensor] | None:
         """What gives the transformed samples of eq. 7, or None."""
@@ -496,7 +503,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         run.net.history.record("label_change", changed)
         run.net.history.record("cluster_sizes", sizes.tolist())
         if (sizes == 0).any():
-            self._revive(run)
+            self._revive(run, run.map(run.module.embed))
         elif changed < self.tol:
             run.net.stop("converged")
 
@@ -538,26 +545,26 @@ class NeuralMixtureEM(BaseDeepClusterer):
             total = total + module.expectation(heads, x, x_tr)[1].sum(0)
         return total / len(chosen)
 
+    def _finish(self, run: Run) -> None:
+        """Normalise the scores over all the data, and describe the clusters."""
+        module = run.module
+        z = run.map(module.embed)
+        module.mixture.calibrate(z)
+        run.labels = self._revive(run, z).argmax(1)
+        module.centers = cluster_means(z, run.labels, self.n_clusters)
+
     @torch.no_grad()
-    def _revive(self, run: Run) -> tuple[Tensor, Tensor]:
-        """Point every empty cluster's score at the sample that lies furthest from its cluster;
-        return all embeddings and labels."""
-        module, mixture = run.module, run.module.mixture
-
-        def posterior(z: Tensor) -> Tensor:
-            return mixture.posterior(mixture(z)).squeeze(1)
-
-        def embed_and_assign(x: Tensor) -> Tensor:
-            z = module.embed(x)
-            return torch.cat([z, posterior(z)], 1)
-
-        z, p = run.map(embed_and_assign).split([self.latent_dim, self.n_clusters], 1)
+    def _revive(self, run: Run, z: Tensor) -> Tensor:
+        """Point every empty cluster's score at the sample whose embedding lies furthest from its
+        cluster's mean; return the posterior."""
+        mixture = run.module.mixture
+        embeddings = Rows(z.cpu().numpy(), z.shape[1:], 1.0, run.device)
 
         def assign() -> Tensor:
-            mixture.eval()
-            p = posterior(z)
-            mixture.train()
-            return p
+            # By batches as in predict: another number of rows may round another way.
+            return map_rows(
+                lambda z: mixture.posterior(mixture(z)).squeeze(1), run.module, embeddings
+            )
 
         def restart(cluster: int, p: Tensor) -> bool:
             labels = p.argmax(1)
@@ -569,10 +576,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
             mixture.restart(cluster, residual[worst], z)
             return True
 
-        q = revive_empty(p, assign, restart)
-        # Not those that were assigned anew: another batch may round another way.
-        run.labels = p.argmax(1) if q is p else None
-        return z, q.argmax(1)
+        return revive_empty(assign(), assign, restart)
 
     def _objective(self, run: Run) -> float:
         """What the M-step raises (eq. 7)."""

@@ -29,7 +29,7 @@ def revive_empty(
     Returns
     -------
     Tensor of shape (n, n_clusters)
-        The soft assignment after that; q itself where no cluster was empty.
+        The soft assignment after that.
     """
     n_clusters = q.shape[1]
     revived: list[int] = []

@@ -108,6 +108,16 @@ class MixtureHeads(nn.Module):
             self.log_prior[0, cluster] = -math.log(self.n_clusters)
             self.log_prior.sub_(self.log_prior.logsumexp(1, keepdim=True))
 
+    @torch.no_grad()
+    def calibrate(self, z: Tensor) -> None:
+        """Take the scores' mean and variance from the embeddings z (n, latent_dim) of all the data,
+        in place of what is left of the last batches.
+        """
+        if self.norm is not None:
+            scores = self.linear(z)
+            self.norm.running_mean.copy_(scores.mean(0))
+            self.norm.running_var.copy_(scores.var(0))
+
     def _per_score(self) -> list[Tensor]:
         """All that has one entry for each score, (n_heads * n_clusters, ...)."""
         statistics = [] if self.norm is None else [self.norm.running_mean, self.norm.running_var]

@@ -396,3 +396,18 @@ def test_statistics_and_priors_are_saved(z):
     fresh.load_state_dict(heads.state_dict())
     assert torch.equal(fresh.eval()(z), heads(z))
     assert torch.equal(fresh.log_prior, heads.log_prior)
+
+
+def test_calibration_normalises_over_all_that_it_is_given(z):
+    heads = make_heads(n_heads=1)
+    heads.calibrate(z)
+    scores = heads.eval()(z)[:, 0]
+    torch.testing.assert_close(scores.mean(0), torch.zeros(K), atol=1e-4, rtol=0)
+    torch.testing.assert_close(scores.std(0), torch.ones(K), atol=1e-3, rtol=0)
+
+
+def test_calibration_leaves_scores_alone_that_are_not_normalised(z):
+    heads = make_heads(n_heads=1, normalize=False)
+    before = heads(z)
+    heads.calibrate(z)
+    assert torch.equal(heads(z), before)
