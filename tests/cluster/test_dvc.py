@@ -1,5 +1,7 @@
 """DVC: what is its own."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -305,3 +307,18 @@ def test_papers_settings():
     ratio = paper.clustering_weight / (1 - paper.clustering_weight)
     assert ratio * 784 == pytest.approx(0.1 / 0.9)
     assert paper.random_state == 3
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda(blobs, images):
+    X, y = blobs
+    fitted = small(device="cuda").fit(X)
+    assert adjusted_rand_score(y, fitted.labels_) == 1
+    assert fitted.sample(4)[0].shape == (4, 6)
+    assert np.isfinite(fitted.score_samples(X)).all()
+    other = pickle.loads(pickle.dumps(fitted))
+    assert not next(other.module_.parameters()).is_cuda
+    assert np.array_equal(other.set_params(device="cpu").predict(X), fitted.labels_)
+    imaging = small(hidden_dims=(16, 32), device="cuda").fit(images)
+    assert imaging.sample(2, cluster=1)[0].shape == (2, 1, 8, 8)

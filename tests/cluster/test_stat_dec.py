@@ -256,3 +256,39 @@ def test_a_diverging_fit_is_an_error_and_keeps_the_earlier_one(blobs):
         fitted.fit(X)
     fitted.set_params(lr=before["lr"])
     assert vars(fitted) == before
+
+
+@pytest.mark.parametrize("variational", [False, True])
+@pytest.mark.parametrize("network", ["mlp", "cnn", "unet", "dvc"])
+def test_every_network_serves(noisy_patterns, network, variational):
+    images = noisy_patterns(120, 8)
+    model = small(
+        network=network, variational=variational, hidden_dims=(8, 16), pretrain_epochs=40
+    ).fit(images)
+    for label in range(3):  # pictures of one pattern differ by at most 49
+        own = images[model.labels_ == label].astype(int)
+        assert np.ptp(own, axis=0).max() < 50
+    back = model.inverse_transform(model.transform(images))
+    np.testing.assert_allclose(back, model.reconstruct(images), rtol=1e-3, atol=1e-4)
+
+
+def test_variational_loss_is_the_error_and_the_divergence(blobs):
+    """With a unit variance, 2 / d times the negative ELBO, up to a constant."""
+    X = torch.tensor(blobs[0], dtype=torch.float32)
+    module = small(variational=True).fit(X.numpy()).module_
+    with torch.no_grad():
+        mean, log_variance = module.autoencoder.encode(module.standardize(X)).chunk(2, 1)
+        noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(5))
+        drawn = module.autoencoder.decode(mean + (log_variance / 2).exp() * noise)
+        error = (module.standardize(X) - drawn).square().mean(1)
+        divergence = ((mean**2 + log_variance.exp() - 1 - log_variance) / 2).sum(1)
+        found = module.pretraining_loss(X, torch.Generator().manual_seed(5))
+    torch.testing.assert_close(found, error + 2 / 5 * divergence)
+    np.testing.assert_allclose(
+        module.code(X).detach(), mean, rtol=1e-5, err_msg="the embedding is the mean"
+    )
+
+
+def test_a_network_of_ones_own_must_be_variational_where_asked(blobs):
+    with pytest.raises(ValueError, match=r"\(2, 2 \* latent_dim=6\): means, then log-variances"):
+        small(network=Linear, statistics_pooling=False, variational=True).fit(blobs[0])

@@ -195,3 +195,24 @@ def test_statistics_are_saved(pooling, batch):
     fresh = StatisticsPooling(F, K)
     fresh.load_state_dict(pooling.state_dict())
     assert torch.equal(fresh.eval()(*batch), pooling.eval()(*batch))
+
+
+def test_statistics_of_maps_are_those_of_their_channels(pooling, generator):
+    """Every position of a map is a row of features; what is joined is the same at all of them."""
+    maps = torch.randn(6, F, 2, 3, generator=generator)
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    rows = maps.permute(0, 2, 3, 1).reshape(-1, F)  # (6 * 2 * 3, F)
+    expected = loop_output(
+        rows,
+        labels.repeat_interleave(6),
+        *loop_statistics(rows, labels.repeat_interleave(6)),
+        pooling.join.weight,
+    )
+    found = pooling(maps, labels).permute(0, 2, 3, 1).reshape(-1, F)
+    np.testing.assert_allclose(found.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+    flat = StatisticsPooling(F, K)
+    flat(rows, labels.repeat_interleave(6))
+    maps_again = StatisticsPooling(F, K)
+    maps_again(maps, labels)
+    torch.testing.assert_close(maps_again.running_mean, flat.running_mean)
+    torch.testing.assert_close(maps_again.running_var, flat.running_var)
