@@ -27,6 +27,8 @@ bench: $(STAMP)  ## digits and vectors, five seeds (minutes), and the tables of 
 	$(BIN)/python -m benchmarks.neural_mixture_em vectors
 	$(BIN)/python -m benchmarks.stat_dec table
 	$(BIN)/python -m benchmarks.neural_mixture_em table
+	$(BIN)/python -m benchmarks.dvc table
+	$(BIN)/python -m benchmarks.readme
 
 lint: $(STAMP)  ## style
 	$(BIN)/ruff check .

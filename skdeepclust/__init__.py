@@ -1,6 +1,7 @@
 """Deep clustering with the scikit-learn interface."""
 
+from ._persistence import load
 from ._version import __version__
 from .cluster import DVC, NeuralMixtureEM, StatDEC
 
-__all__ = ["DVC", "NeuralMixtureEM", "StatDEC", "__version__"]
+__all__ = ["DVC", "NeuralMixtureEM", "StatDEC", "__version__", "load"]

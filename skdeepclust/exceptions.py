@@ -1,5 +1,9 @@
-"""Warnings of this package."""
+"""Warnings and errors of this package."""
 
 
 class DeadClusterWarning(UserWarning):
     """A cluster lost all its samples and was started anew, or stayed empty."""
+
+
+class ModelFileError(ValueError):
+    """A file that is no model of this package, or is damaged, or asks for what was not trusted."""

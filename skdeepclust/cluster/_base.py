@@ -26,6 +26,7 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor, nn
 
+from .._persistence import save
 from .._sklearn_compat import Interval, StrOptions
 from ..training import (
     AUGMENTATIONS,
@@ -259,7 +260,7 @@ class BaseDeepClusterer(
             labels, sizes = torch.argsort(order)[labels], sizes[order]
         self.labels_ = labels.cpu().numpy()
         self.cluster_sizes_ = sizes.cpu().numpy()
-        self.cluster_centers_ = self.module_.cluster_centers().detach().cpu().numpy()
+        self.cluster_centers_ = self.module_.cluster_centers().detach().cpu().numpy().copy()
 
     # ------------------------------------------------------------------ data
 
@@ -409,6 +410,32 @@ class BaseDeepClusterer(
         float
         """
         return float(self.score_samples(X).mean(dtype=np.float64))
+
+    # ------------------------------------------------------------------ files
+
+    def save(self, path):
+        """Write the fitted estimator to one file, which :func:`skdeepclust.load` reads.
+
+        The file is in the safetensors format and holds tensors and JSON, nothing that runs. It
+        takes the place of one that is there only when it is whole and on the disk.
+
+        Parameters
+        ----------
+        path : str or path-like
+
+        Raises
+        ------
+        ValueError
+            When a parameter cannot be kept in a file: a RandomState, a callback, a network or an
+            augmentation that no import leads to.
+        """
+        save(self, path)
+
+    def _empty_module(self) -> ClusteringModule:
+        """The fitted module's form; its numbers are still to be filled in."""
+        rows = np.zeros((2, math.prod(self.input_shape_)), np.float32)
+        cpu = torch.device("cpu")
+        return self._build_module(Run(Rows(rows, self.input_shape_, 1.0, cpu), 0, cpu))
 
     # ------------------------------------------------------------------ scikit-learn's protocol
 

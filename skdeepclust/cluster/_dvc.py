@@ -46,8 +46,7 @@ class DVCModule(SelfTrainingModule):
         self.likelihood, self.prior_weight = likelihood, prior_weight
         n_clusters, latent_dim = self.centers.shape
         self.register_buffer("error_variance", torch.tensor(1.0))
-        half = torch.randn(N_DRAWS // 2, latent_dim, generator=torch.Generator().manual_seed(0))
-        self.register_buffer("draws", torch.cat([half, -half]))
+        self.register_buffer("draws", torch.zeros(N_DRAWS, latent_dim))
         self.register_buffer("shares", torch.full((n_clusters,), 1 / n_clusters))
         self.register_buffer("latent_means", torch.zeros(n_clusters, latent_dim))
         self.register_buffer("latent_factors", torch.eye(latent_dim).repeat(n_clusters, 1, 1))
@@ -120,6 +119,13 @@ class DVCModule(SelfTrainingModule):
         if self.likelihood == "bernoulli":
             return output.sigmoid()
         return self.standardize.inverse(output)
+
+    @torch.no_grad()
+    def fix_draws(self) -> None:
+        """Draw once and for all what the expectation of score_samples is taken over."""
+        shape = (N_DRAWS // 2, self.draws.shape[1])
+        half = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        self.draws.copy_(torch.cat([half, -half]))
 
     @torch.no_grad()
     def describe_clusters(self, z: Tensor, variance: Tensor, labels: Tensor) -> None:
@@ -436,5 +442,6 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
 
     def _train(self, run: Run) -> None:
         super()._train(run)
+        run.module.fix_draws()
         log_variance = run.map(lambda x: run.module.posterior(x)[1])
         run.module.describe_clusters(run.embedding, log_variance.exp(), run.labels)

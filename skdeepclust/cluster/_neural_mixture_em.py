@@ -412,6 +412,11 @@ class NeuralMixtureEM(BaseDeepClusterer):
             self._resolve_gamma(run),
         )
 
+    def _empty_module(self) -> NeuralMixtureModule:
+        module = super()._empty_module()
+        module.starts = None
+        return module
+
     def _starting_prior(self) -> Tensor:
         if isinstance(self.prior, str):
             return torch.full((self.n_clusters,), 1 / self.n_clusters)
