@@ -1,6 +1,7 @@
 """DVC's benchmarks, and those of the networks for images.
 
-``python -m benchmarks.dvc mnist | medical | imbalanced | networks | strangers | memory | table``
+``python -m benchmarks.dvc mnist | ablation | medical | imbalanced | networks | strangers | memory |
+table``
 
 MNIST comes from :func:`skdeepclust.datasets.fetch_mnist`; the medical images and CIFAR-10 from
 packed files, see :mod:`benchmarks._data`. Each run is one file in ``benchmarks/results/dvc``; one
@@ -24,6 +25,10 @@ from ._peers import kmeans, pca_mixture
 BENCH = Bench("dvc", "DVC and the networks for images")
 
 
+# The paper's 0.1 beside an ELBO summed over the 784 pixels.
+PAPER_WEIGHT = DVC.from_paper("mnist").clustering_weight
+
+
 def subset(X, y, n, seed):
     chosen = np.random.RandomState(seed).permutation(len(X))[:n]
     return X[chosen], y[chosen]
@@ -40,6 +45,21 @@ def mnist(seeds):
         BENCH.measure("mnist", "DVC-1 (dvc)", DVC(10, random_state=seed), seed, X, y)
         dense = DVC(10, network="mlp", random_state=seed)
         BENCH.measure("mnist", "DVC-2 (mlp)", dense, seed, X, y)
+
+
+def ablation(seeds):
+    """One part changed at a time, on 10,000 digits drawn anew for each seed."""
+    digits = fetch_mnist()
+    for seed in seeds:
+        X, y = subset(*digits, 10_000, seed)
+        for name, estimator in {
+            "defaults": DVC(10, random_state=seed),
+            "paper's settings": DVC.from_paper("mnist", random_state=seed),
+            "prior_weight = 1": DVC(10, prior_weight=1.0, random_state=seed),
+            "paper's λ": DVC(10, clustering_weight=PAPER_WEIGHT, random_state=seed),
+            "affine": DVC(10, augment="affine", random_state=seed),
+        }.items():
+            BENCH.measure("mnist, 10,000", name, estimator, seed, X, y)
 
 
 def radiology(experiment, X, y, seed):
@@ -131,6 +151,7 @@ if __name__ == "__main__":
     BENCH.main(
         {
             "mnist": (mnist, 3),
+            "ablation": (ablation, 3),
             "medical": (medical, 3),
             "imbalanced": (imbalanced, 3),
             "networks": (networks, 3),

@@ -111,6 +111,8 @@ def table() -> str:
                 raise SystemExit(f"no run of {method!r} on {experiment!r} in {group}")
             cells = [f"{np.median([run[k] for run in runs]):.3f}" for k in ("acc", "nmi", "recall")]
             seconds = f"{np.median([run['seconds'] for run in runs]):.0f}"
+            if any(run["machine"]["torch_threads"] == 1 for run in runs):
+                seconds += "¹"  # the README says below the table what that means
             lines.append(f"| {heading} | {shown} | {len(runs)} | {' | '.join(cells)} | {seconds} |")
             heading = ""
     return "\n".join(lines)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from .._sklearn_compat import StrOptions
-from ..networks import StatisticsPooling, make_autoencoder
-from ..objectives import reconstruction_error
+from ..networks import StatisticsPooling, evaluating, make_autoencoder
+from ..objectives import gaussian_log_likelihood, reconstruction_error
+from ..training import Rows, inference_parts
 from ._base import Run
 from ._phases import standardize_rows
 from ._pretraining import pretrain_layer_wise
@@ -22,9 +23,12 @@ from ._self_training import SelfTrainingClusterer, SelfTrainingModule
 class StatDECModule(SelfTrainingModule):
     """Autoencoder, centres in its embedding, and a pooling layer in its decoder."""
 
+    error_variance: Tensor
+
     def __init__(self, pooling: StatisticsPooling | None, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.pooling = pooling
+        self.register_buffer("error_variance", torch.ones_like(self.standardize.mean))
 
     def pretraining_loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
         _, code, divergence = self.draw(x, generator)
@@ -60,7 +64,21 @@ class StatDECModule(SelfTrainingModule):
         return reconstruction_error(self.standardize(x), self.reconstruct(self.embed(x)))
 
     def score(self, x: Tensor) -> Tensor:
-        return -self.loss(x)
+        """Log-density of samples about their reconstructions, per unit of x."""
+        x_hat, log_variance = self.reconstruct(self.embed(x)), self.error_variance.log()
+        density = gaussian_log_likelihood(self.standardize(x), x_hat, log_variance)
+        return density - self.standardize.scale.log() * x[0].numel()
+
+    def fit_error_variance(self, rows: Rows) -> None:
+        """Keep how far each feature's reconstruction is off, over all the data."""
+        with evaluating(self):
+            total = sum(
+                (self.standardize(x) - self.reconstruct(self.embed(x))).square().sum(0)
+                for x in inference_parts(rows)
+            )
+        variance = total / len(rows)
+        # A feature that never varied must not decide alone.
+        self.error_variance = variance.clamp(min=max(LEAST_VARIANCE * variance.mean().item(), 1e-8))
 
     @torch.no_grad()
     def reorder(self, order: Tensor) -> None:
@@ -68,6 +86,9 @@ class StatDECModule(SelfTrainingModule):
         if self.pooling is not None:
             self.pooling.reorder(order)
 
+
+# The least variance of a feature's error, a share of the mean one.
+LEAST_VARIANCE = 1e-2
 
 # What the paper trains with, where it differs from our defaults. The numbers of epochs and the
 # batch size are ours: they make some 55,000 joint steps on MNIST, so that its rate falls twice.
@@ -215,6 +236,10 @@ class StatDEC(SelfTrainingClusterer):
 
     Notes
     -----
+    ``score_samples`` is the log-density of a sample under a Gaussian about its reconstruction, in
+    which each feature has the variance that its errors had in training: what is wrong where the
+    training data never was counts most.
+
     The printed denominator of eq. 4 does not normalise; rows are normalised to sum to 1. The sum
     of eq. 5 over all samples makes v largest for the rarest cluster, from which the target then
     takes weight ("printed"). None of the three readings truly helps on imbalanced data: against
@@ -341,6 +366,10 @@ class StatDEC(SelfTrainingClusterer):
             self.degrees_of_freedom,
             self.variational,
         )
+
+    def _train(self, run: Run) -> None:
+        super()._train(run)
+        run.module.fit_error_variance(run.rows)
 
     def _pretrain(self, run: Run) -> None:
         if self.pretrain == "layer_wise":

@@ -82,8 +82,8 @@ def make_artifact(
     >>> import numpy as np
     >>> from skdeepclust.datasets import make_artifact
     >>> X, artifact = make_artifact(np.zeros((4, 1, 2, 2)), random_state=0)
-    >>> X[:, 0, 0, 0].round(1).tolist()
-    [0.1, 0.5, 0.1, 0.5]
+    >>> [f"{value:.1f}" for value in X[:, 0, 0, 0]]
+    ['0.1', '0.5', '0.1', '0.5']
     """
     X = np.asarray(X)
     if X.ndim < 2 or len(X) == 0:

@@ -3,6 +3,7 @@
 from ._autoencoders import AUTOENCODERS, MLPAutoencoder, make_autoencoder
 from ._backbones import BACKBONES, CNNBackbone, MLPBackbone, make_backbone
 from ._convolutional import CNNAutoencoder, DVCAutoencoder, UNetAutoencoder
+from ._factories import evaluating
 from ._gan import GANS, make_gan
 from ._layers import LatentMap, Standardize
 from ._mixture_heads import MixtureHeads
@@ -24,6 +25,7 @@ __all__ = [
     "Standardize",
     "StatisticsPooling",
     "UNetAutoencoder",
+    "evaluating",
     "make_autoencoder",
     "make_backbone",
     "make_gan",

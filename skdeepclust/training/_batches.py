@@ -85,6 +85,13 @@ class Batches:
             yield index, self.rows[index]
 
 
+def inference_parts(rows: Rows) -> Iterator[Tensor]:
+    """All rows in order, in parts that inference has the memory for."""
+    size = min(INFERENCE_BATCH, max(SMALLEST_BATCH, INFERENCE_NUMBERS // rows.X.shape[1]))
+    for start in range(0, len(rows), size):
+        yield rows[slice(start, start + size)]
+
+
 @torch.inference_mode()
 def map_rows(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows) -> Tensor:
     """``function`` of every row, batch by batch, with ``module`` in evaluation mode.
@@ -98,9 +105,7 @@ def map_rows(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows
     module.eval()
     try:
         parts = []
-        size = min(INFERENCE_BATCH, max(SMALLEST_BATCH, INFERENCE_NUMBERS // rows.X.shape[1]))
-        for start in range(0, len(rows), size):
-            x = rows[slice(start, start + size)]
+        for x in inference_parts(rows):
             missing = SMALLEST_BATCH - len(x)
             if missing > 0:
                 filled = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from sklearn.cluster import DBSCAN, AgglomerativeClustering, KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
@@ -153,7 +154,6 @@ def test_reconstruction(blobs):
     fitted = small(pretrain_epochs=60, batch_size=8).fit(X)
     error = ((fitted.reconstruct(X) - X) ** 2).mean() / X.var(0).mean()
     assert error < 0.1
-    np.testing.assert_allclose(-fitted.score(X), error, rtol=1e-3)
     np.testing.assert_allclose(
         fitted.inverse_transform(fitted.transform(X)), fitted.reconstruct(X), rtol=1e-4, atol=1e-4
     )
@@ -229,8 +229,30 @@ def test_objective_is_the_joint_loss(blobs):
     q = torch.tensor(fitted.predict_proba(X))
     p = target_distribution(q, "assigned")
     kl = (p * (p / q).log()).sum(1).mean().item()
-    expected = -(0.4 * kl + 0.6 * -fitted.score(X))
+    scale = fitted.module_.standardize.scale.item()
+    error = (((fitted.reconstruct(X) - X) / scale) ** 2).mean()
+    expected = -(0.4 * kl + 0.6 * error)
     assert fitted.restart_scores_[0] == pytest.approx(expected, rel=1e-4)
+
+
+def test_score_is_the_log_density_about_the_reconstruction(blobs):
+    """Each feature with the variance of its own error, in the user's units."""
+    X = blobs[0] * np.array([1.0, 1.0, 1.0, 1.0, 0.01])  # the last one's error falls to the floor
+    fitted = small(pretrain_epochs=60, batch_size=8).fit(X)
+    squared = (fitted.reconstruct(X) - X) ** 2
+    variance = squared.mean(0)
+    floor = 0.01 * variance.mean()
+    assert variance.min() < floor
+    expected = stats.norm(0, np.sqrt(np.maximum(variance, floor))).logpdf(np.sqrt(squared)).sum(1)
+    np.testing.assert_allclose(fitted.score_samples(X), expected, rtol=1e-3, atol=1e-2)
+
+
+def test_score_of_constant_data_is_finite():
+    X = np.ones((40, 3))
+    X[0, 0] = 1 + 1e-6
+    with pytest.warns(DeadClusterWarning):
+        fitted = small(n_clusters=3).fit(X)
+    assert np.isfinite(fitted.score_samples(X + 1)).all()
 
 
 @pytest.mark.cuda
