@@ -67,6 +67,8 @@ class Bench:
             rows = [r for r in records if r["experiment"] == experiment]
             lines += [f"## {experiment}, n = {rows[0]['n_samples']}", ""]
             lines += _scores_table(rows)
+            if strangers := [r for r in rows if "auroc" in r]:
+                lines += _strangers_table(strangers)
             if shifted := [r for r in rows if "shifted" in r]:
                 lines += _shift_table(shifted)
         first = records[0]
@@ -83,6 +85,16 @@ def _scores_table(rows) -> list[str]:
         cells = [_spread([r[column] for r in runs], 3) for column in COLUMNS]
         seconds = _spread([r["seconds"] for r in runs], 0)
         lines += [f"| {method} | {len(runs)} | {' | '.join(cells)} | {seconds} |"]
+    return [*lines, ""]
+
+
+def _strangers_table(rows) -> list[str]:
+    lines = ["Area under the curve of `score_samples`, test digits against radiology images:", ""]
+    lines += ["| method | AUROC |", "| --- | ---: |"]
+    for method in dict.fromkeys(r["method"] for r in rows):
+        lines += [
+            f"| {method} | {_spread([r['auroc'] for r in rows if r['method'] == method], 4)} |"
+        ]
     return [*lines, ""]
 
 

@@ -86,7 +86,7 @@ def run(group: str, experiment: str, method: str, seed: int, X, y, fit_predict, 
     unfinished.write_text(json.dumps(record, indent=1) + "\n")
     unfinished.replace(path)
     shown = {k: record[k] for k in ("acc", "nmi", "ari", "recall", "rarest")}
-    print(f"{experiment:<24}{method:<28}{seed:>3}", end="  ")
+    print(f"{experiment:<24} {method:<28} {seed:>3}", end="  ")
     print("  ".join(f"{k} {v:.3f}" for k, v in shown.items()), f" {seconds:.0f} s", flush=True)
     return record
 

@@ -62,6 +62,7 @@ class ConvolutionalAutoencoder(nn.Module, ABC):
         self.to_code = nn.Linear(inner, moments * latent_dim)
         self.from_code = nn.Linear(latent_dim, inner)
         self.up = nn.ModuleList(self.convolution_up(b, a) for a, b in reversed(levels))
+        # On CPUs training takes .6 to .95 of the time in this layout (benchmarks/layout.py).
         self.to(memory_format=torch.channels_last)
 
     # ---- what a network of this kind decides
