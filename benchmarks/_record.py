@@ -27,9 +27,9 @@ from skdeepclust.metrics import (
 RESULTS = Path(__file__).parent / "results"
 
 
-def scores(y, labels) -> dict[str, float]:
-    """Accuracy after Hungarian matching, NMI, ARI, mean recall per class, and the recall of the
-    rarest class."""
+def scores(y, labels) -> dict[str, float | list[float]]:
+    """Accuracy after Hungarian matching, NMI, ARI, mean recall per class, the recall of the rarest
+    class, and those of all classes in their order."""
     classes, recall = per_class_recall(y, labels)
     counts = np.array([(y == c).sum() for c in classes])
     return {
@@ -38,6 +38,7 @@ def scores(y, labels) -> dict[str, float]:
         "ari": adjusted_rand_score(y, labels),
         "recall": balanced_clustering_accuracy(y, labels),
         "rarest": float(recall[counts.argmin()]),
+        "recalls": [round(float(value), 4) for value in recall],
     }
 
 
