@@ -1,7 +1,7 @@
-"""Image sets packed into one file each, for which there is no fetcher in the package.
+"""What benchmarks do to data, and image sets for which there is no fetcher in the package.
 
-``<name>.npz`` in the folder that the environment variable SKDEEPCLUST_DATA names: ``jpeg``, the
-bytes of all images, ``offsets`` (n + 1,) and ``y``.
+The sets are packed into one file each, ``<name>.npz`` in the folder that the environment variable
+SKDEEPCLUST_DATA names: ``jpeg``, the bytes of all images, ``offsets`` (n + 1,) and ``y``.
 """
 
 from __future__ import annotations
@@ -14,23 +14,31 @@ from pathlib import Path
 import numpy as np
 
 
-def packed(*names: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, C, H, W), uint8, and labels (n,) of the named files, one after another."""
+def subset(X, y, n, seed):
+    """n samples drawn without replacement."""
+    chosen = np.random.RandomState(seed).permutation(len(X))[:n]
+    return X[chosen], y[chosen]
+
+
+def flat(X):
+    """Images as rows within [0, 1], for methods that take no others."""
+    return X.reshape(len(X), -1) / np.float32(255)
+
+
+def packed(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, C, H, W), uint8, and labels (n,) of the named file."""
     from PIL import Image
 
     folder = os.environ.get("SKDEEPCLUST_DATA")
     if folder is None:
-        raise SystemExit(f"set SKDEEPCLUST_DATA to the folder that holds {names[0]}.npz")
-    images, labels = [], []
-    for name in names:
-        with np.load(Path(folder) / f"{name}.npz") as archive:
-            raw, offsets = archive["jpeg"].tobytes(), archive["offsets"]
-            labels.append(archive["y"].astype(np.int64))
-        for start, end in itertools.pairwise(offsets):
-            images.append(np.asarray(Image.open(io.BytesIO(raw[start:end]))))
-    X = np.stack(images)
+        raise SystemExit(f"set SKDEEPCLUST_DATA to the folder that holds {name}.npz")
+    with np.load(Path(folder) / f"{name}.npz") as archive:
+        raw, offsets, y = archive["jpeg"].tobytes(), archive["offsets"], archive["y"]
+    X = np.stack(
+        [np.asarray(Image.open(io.BytesIO(raw[a:b]))) for a, b in itertools.pairwise(offsets)]
+    )
     X = X[:, None] if X.ndim == 3 else X.transpose(0, 3, 1, 2)
-    return np.ascontiguousarray(X), np.concatenate(labels)
+    return np.ascontiguousarray(X), y.astype(np.int64)
 
 
 def medical_mnist() -> tuple[np.ndarray, np.ndarray]:

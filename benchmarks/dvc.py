@@ -19,7 +19,7 @@ from skdeepclust import DVC, StatDEC
 from skdeepclust.datasets import fetch_mnist, make_imbalanced
 
 from ._bench import Bench
-from ._data import cifar10, medical_mnist
+from ._data import cifar10, flat, medical_mnist, subset
 from ._peers import kmeans, pca_mixture
 
 BENCH = Bench("dvc", "DVC and the networks for images")
@@ -27,15 +27,6 @@ BENCH = Bench("dvc", "DVC and the networks for images")
 
 # The paper's 0.1 beside an ELBO summed over the 784 pixels.
 PAPER_WEIGHT = DVC.from_paper("mnist").clustering_weight
-
-
-def subset(X, y, n, seed):
-    chosen = np.random.RandomState(seed).permutation(len(X))[:n]
-    return X[chosen], y[chosen]
-
-
-def flat(X):
-    return X.reshape(len(X), -1) / np.float32(255)
 
 
 def mnist(seeds):

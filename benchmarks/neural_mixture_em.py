@@ -19,6 +19,7 @@ from skdeepclust import NeuralMixtureEM
 from skdeepclust.datasets import fetch_mnist, make_imbalanced
 
 from ._bench import Bench
+from ._data import flat, subset
 from ._peers import kmeans, mixture, pca_mixture, umap_mixture
 
 BENCH = Bench("neural_mixture_em", "NeuralMixtureEM")
@@ -31,11 +32,11 @@ def neural(seed, n_clusters=10, **params):
 def mnist(seeds):
     """All 70,000 images, in alternation with what a user would pick instead."""
     X, y = fetch_mnist()
-    flat = X.reshape(len(X), -1) / np.float32(255)
+    rows = flat(X)
     for seed in seeds:
         BENCH.measure("mnist", "NeuralMixtureEM", neural(seed), seed, X, y)
         peer = umap_mixture(10, seed)
-        BENCH.measure("mnist", "UMAP(10) + GaussianMixture", peer, seed, flat, y)
+        BENCH.measure("mnist", "UMAP(10) + GaussianMixture", peer, seed, rows, y)
 
 
 def longer(n):
@@ -48,8 +49,7 @@ def ablation(seeds):
     """One part changed at a time, on 10,000 images drawn anew for each seed."""
     X_all, y_all = fetch_mnist()
     for seed in seeds:
-        chosen = np.random.RandomState(seed).permutation(len(X_all))[:10_000]
-        X, y = X_all[chosen], y_all[chosen]
+        X, y = subset(X_all, y_all, 10_000, seed)
         for name, params in {
             "defaults: EM, 20 starts, T = 0.5": {},
             "two-fold": {"objective": "two_fold"},
@@ -71,14 +71,14 @@ def imbalanced(seeds):
             X_tail, y_tail = make_imbalanced(
                 X, y, ratio, kind="long_tailed", n_max=2000, random_state=seed
             )
-            flat = X_tail.reshape(len(X_tail), -1) / np.float32(255)
+            rows = flat(X_tail)
             experiment = f"long-tailed mnist {ratio}"
             for prior in ("uniform", "estimated"):
                 estimator = neural(seed, prior=prior, **longer(len(X_tail)))
                 BENCH.measure(experiment, f"{prior} prior", estimator, seed, X_tail, y_tail)
-            BENCH.measure(experiment, "KMeans", kmeans(10, seed), seed, flat, y_tail)
+            BENCH.measure(experiment, "KMeans", kmeans(10, seed), seed, rows, y_tail)
             peer = pca_mixture(10, seed)
-            BENCH.measure(experiment, "PCA + GaussianMixture", peer, seed, flat, y_tail)
+            BENCH.measure(experiment, "PCA + GaussianMixture", peer, seed, rows, y_tail)
 
 
 def ten_groups(seed):

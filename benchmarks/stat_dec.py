@@ -18,6 +18,7 @@ from skdeepclust import StatDEC
 from skdeepclust.datasets import fetch_mnist, make_imbalanced
 
 from ._bench import Bench
+from ._data import flat
 from ._peers import kmeans, pca_mixture
 from ._record import scores
 
@@ -65,12 +66,12 @@ def digits(seeds):
 
 def mnist(seeds):
     X, y = fetch_mnist()
-    flat = X.reshape(len(X), -1) / np.float32(255)
+    rows = flat(X)
     for seed in seeds:
         BENCH.measure("mnist", "StatDEC affine", stat_dec(seed, augment="affine"), seed, X, y)
         BENCH.measure("mnist", "StatDEC", stat_dec(seed), seed, X, y)
-        BENCH.measure("mnist", "KMeans", kmeans(10, seed), seed, flat, y)
-        BENCH.measure("mnist", "PCA + GaussianMixture", pca_mixture(10, seed), seed, flat, y)
+        BENCH.measure("mnist", "KMeans", kmeans(10, seed), seed, rows, y)
+        BENCH.measure("mnist", "PCA + GaussianMixture", pca_mixture(10, seed), seed, rows, y)
 
 
 def shifts(X):
@@ -108,7 +109,7 @@ def long_tailed(seeds):
             X_tail, y_tail = make_imbalanced(
                 X, y, ratio, kind="long_tailed", n_max=n_max, random_state=seed
             )
-            flat = X_tail.reshape(len(X_tail), -1) / np.float32(255)
+            rows = flat(X_tail)
             for name, estimator in {
                 "StatDEC": stat_dec(seed),
                 "StatDEC affine": stat_dec(seed, augment="affine"),
@@ -120,7 +121,7 @@ def long_tailed(seeds):
                 "KMeans": kmeans(10, seed),
                 "PCA + GaussianMixture": pca_mixture(10, seed),
             }.items():
-                BENCH.measure(f"long-tailed {ratio}", name, estimator, seed, flat, y_tail)
+                BENCH.measure(f"long-tailed {ratio}", name, estimator, seed, rows, y_tail)
 
 
 if __name__ == "__main__":

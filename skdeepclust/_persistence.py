@@ -200,14 +200,14 @@ def build(estimator, tensors: Mapping[str, Tensor]) -> nn.Module:
             module = estimator._empty_module()
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise ModelFileError(f"the file's parameters make no network: {error}") from error
-    shapes = {name: tuple(t.shape) for name, t in module.state_dict().items()}
+    expected = module.state_dict()
+    shapes = {name: tuple(t.shape) for name, t in expected.items()}
     found = {name: tuple(t.shape) for name, t in state.items()}
     if shapes != found:
         wrong = sorted(n for n in {*shapes, *found} if shapes.get(n) != found.get(n))
         raise ModelFileError(
             f"the file's tensors do not fit the network that its parameters name: {wrong[:3]}"
         )
-    expected = module.state_dict()
     if wrong := sorted(name for name, t in state.items() if t.dtype != expected[name].dtype):
         raise ModelFileError(f"the file's tensors are of other types than expected: {wrong[:3]}")
     for name, template in expected.items():

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from .._persistence import save
 from .._sklearn_compat import Interval, StrOptions
+from ..networks import require_images
 from ..training import (
     AUGMENTATIONS,
     PhasedNet,
@@ -67,7 +68,7 @@ class ClusteringModule(nn.Module, ABC):
         """Renumber the clusters: the new cluster j is the old ``order[j]``."""
 
 
-def resolve_batch_size(batch_size: int | str, n: int, largest: int = 256) -> int:
+def resolve_batch_size(batch_size: int | str, n: int, largest: int) -> int:
     """``batch_size``, or for "auto" the power of two from 32 to ``largest`` that makes at least 25
     steps an epoch where there are so many samples."""
     if batch_size != "auto":
@@ -94,6 +95,8 @@ class Run:
     # Of the whole data, as transform and predict give them, where a training ends with them.
     embedding: Tensor | None = None
     labels: Tensor | None = None
+    # Mean L_r of the whole data, where there is one.
+    reconstruction: float | None = None
     generator: torch.Generator = field(init=False)
     rng: np.random.RandomState = field(init=False)
 
@@ -289,11 +292,8 @@ class BaseDeepClusterer(
         self._sample_shape = image_shape or (d,)
         self.input_shape_ = image_shape or (asked if self.input_shape is not None else (d,))
         is_image = len(self.input_shape_) == 3
-        if self.augment not in (None, *self._vector_augmentations) and not is_image:
-            raise ValueError(
-                f"augment={self.augment!r} needs images; give input_shape=(channels, height, width)"
-                " or X of shape (n_samples, C, H, W)"
-            )
+        if self.augment not in (None, *self._vector_augmentations):
+            require_images(f"augment={self.augment!r}", self.input_shape_)
         self._image_dtype = array.dtype if is_image else None
         return self._as_rows(array, device)
 

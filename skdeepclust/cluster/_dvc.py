@@ -53,10 +53,6 @@ class DVCModule(SelfTrainingModule):
 
     # ---- the evidence lower bound
 
-    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log-variance of q(z|x), (n, latent_dim) each, before the latent map."""
-        return self.autoencoder.encode(self.standardize(x)).chunk(2, 1)
-
     def log_likelihood(self, x: Tensor, code: Tensor) -> Tensor:
         """log p(x|z), (n,); with a Gaussian, of standardised samples."""
         output = self.autoencoder.decode(code)
@@ -87,9 +83,11 @@ class DVCModule(SelfTrainingModule):
         mean, drawn, divergence = self.draw(seen, generator)
         return self.soft_assign(self.latent_map(mean)), self._loss(x, drawn, divergence)
 
-    def loss(self, x: Tensor) -> Tensor:
+    def variance_and_loss(self, x: Tensor) -> Tensor:
+        """Variance of q(z|x), and beside it L_r at the mean, (n, latent_dim + 1)."""
         mean, log_variance = self.posterior(x)
-        return self._loss(x, mean, gaussian_kl(mean, log_variance).sum(1))
+        loss = self._loss(x, mean, gaussian_kl(mean, log_variance).sum(1))
+        return torch.cat([log_variance.exp(), loss.unsqueeze(1)], 1)
 
     def score(self, x: Tensor) -> Tensor:
         if self.likelihood == "bernoulli" and (x.amin() < 0 or x.amax() > 1):
@@ -440,8 +438,9 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
             return "bernoulli" if within else "gaussian"
         return self.likelihood
 
-    def _train(self, run: Run) -> None:
-        super()._train(run)
-        run.module.fix_draws()
-        log_variance = run.map(lambda x: run.module.posterior(x)[1])
-        run.module.describe_clusters(run.embedding, log_variance.exp(), run.labels)
+    def _finish(self, run: Run) -> float:
+        module = run.module
+        module.fix_draws()
+        variance, loss = run.map(module.variance_and_loss).split([self.latent_dim, 1], 1)
+        module.describe_clusters(run.embedding, variance, run.labels)
+        return loss.mean().item()

@@ -13,11 +13,12 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 from .._sklearn_compat import Interval, StrOptions
-from ..networks import MixtureHeads, Sobel, Standardize, make_backbone
+from ..networks import MixtureHeads, Sobel, Standardize, make_backbone, require_images
 from ..objectives import (
     consistency_kl,
     expected_log_density,
@@ -26,22 +27,15 @@ from ..objectives import (
 )
 from ..training import (
     AUGMENTATIONS,
-    INFERENCE_BATCH,
     Batches,
     Rows,
     Step,
+    inference_batch,
     make_augmentation,
     map_rows,
 )
 from ._base import BaseDeepClusterer, ClusteringModule, Run, resolve_batch_size
-from ._phases import (
-    RISE,
-    cluster_means,
-    resolve_epochs,
-    standardize_rows,
-    steps_per_epoch,
-    train_phase,
-)
+from ._phases import RISE, resolve_epochs, standardize_rows, steps_per_epoch, train_phase
 from ._revival import revive_empty
 
 # The paper's γ and the batch size that it belongs to.
@@ -382,11 +376,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         is_image = len(self.input_shape_) == 3
         shape, preprocess = self.input_shape_, nn.Identity()
         if self.preprocess == "sobel":
-            if not is_image:
-                raise ValueError(
-                    "preprocess='sobel' needs images; give input_shape=(channels, height, width) "
-                    "or X of shape (n_samples, C, H, W)"
-                )
+            require_images("preprocess='sobel'", self.input_shape_)
             shape, preprocess = (2, *shape[1:]), Sobel(shape[0])
         prior = self._starting_prior()
         named = self.prior if isinstance(self.prior, str) else "given"
@@ -544,7 +534,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         module, total = run.module, 0
         module.eval()
         chosen = torch.randperm(len(run.rows), generator=run.generator)[:SCORED_SAMPLES]
-        for index in chosen.split(INFERENCE_BATCH):
+        for index in chosen.split(inference_batch(run.rows)):
             x = run.rows[index]
             x_tr = None if run.transform is None else run.transform(index, x)
             total = total + module.expectation(heads, x, x_tr)[1].sum(0)
@@ -586,3 +576,11 @@ class NeuralMixtureEM(BaseDeepClusterer):
     def _objective(self, run: Run) -> float:
         """What the M-step raises (eq. 7)."""
         return self._expected_densities(run, run.module.mixture).item()
+
+
+def cluster_means(z: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
+    """Mean embedding of each cluster, (n_clusters, latent_dim); of an empty one that of all."""
+    one_hot = F.one_hot(labels, n_clusters).to(z)  # (n, K)
+    sizes = one_hot.sum(0).unsqueeze(1)
+    means = one_hot.T @ z / sizes.clamp(min=1)
+    return torch.where(sizes > 0, means, z.mean(0))

@@ -71,29 +71,30 @@ class SelfTrainingModule(ClusteringModule):
     ) -> tuple[Tensor, Tensor]:
         """Q of samples that the encoder sees as ``seen``, (n, n_clusters), and their L_r, (n,)."""
 
-    @abstractmethod
-    def loss(self, x: Tensor) -> Tensor:
-        """L_r of samples after training, (n,), without anything random in it."""
-
     # ---- what follows
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of a variational autoencoder: mean and log-variance of q(z|x), (n, latent_dim) each."""
+        return self.autoencoder.encode(self.standardize(x)).chunk(2, 1)
 
     def draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor | float]:
         """Codes of samples, codes to decode in training, and the KL of q(z|x) to the prior, (n,).
 
         Of a variational autoencoder the means and draws; of another the codes, and 0.
         """
-        code = self.autoencoder.encode(self.standardize(x))
         if not self.variational:
+            code = self.code(x)
             return code, code, 0.0
-        mean, log_variance = code.chunk(2, 1)
+        mean, log_variance = self.posterior(x)
         noise = torch.randn(mean.shape, generator=generator).to(mean.device)
         divergence = gaussian_kl(mean, log_variance).sum(1)
         return mean, reparametrize(mean, log_variance, noise), divergence
 
     def code(self, x: Tensor) -> Tensor:
         """The code of a sample, of a variational autoencoder the mean, (n, latent_dim)."""
-        code = self.autoencoder.encode(self.standardize(x))
-        return code.chunk(2, 1)[0] if self.variational else code
+        if self.variational:
+            return self.posterior(x)[0]
+        return self.autoencoder.encode(self.standardize(x))
 
     def soft_assign(self, z: Tensor) -> Tensor:
         return student_t_assignment(z, self.centers, self.alpha)
@@ -146,6 +147,11 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         self._pretrain(run)
         responsibilities = self._start(run)
         self._self_train(run, responsibilities)
+        run.reconstruction = self._finish(run)
+
+    @abstractmethod
+    def _finish(self, run: Run) -> float:
+        """Keep what inference needs to know of the data; return their mean L_r."""
 
     def _pretrain(self, run: Run) -> None:
         pretrain_end_to_end(run, self._resolve_pretrain_epochs(run), self.lr, self.lr_decay)
@@ -237,6 +243,5 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         with torch.no_grad():
             q = soft_assign(module, run.embedding)
             kl = assignment_kl(target_distribution(q, self.target, self.focus), q).mean()
-        reconstruction = run.map(module.loss).mean()
         weight = self.clustering_weight
-        return -(weight * kl + (1 - weight) * reconstruction).item()
+        return -(weight * kl.item() + (1 - weight) * run.reconstruction)

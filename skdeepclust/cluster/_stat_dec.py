@@ -60,25 +60,24 @@ class StatDECModule(SelfTrainingModule):
     def decode(self, z: Tensor) -> Tensor:
         return self.standardize.inverse(self.reconstruct(z))
 
-    def loss(self, x: Tensor) -> Tensor:
-        return reconstruction_error(self.standardize(x), self.reconstruct(self.embed(x)))
-
     def score(self, x: Tensor) -> Tensor:
         """Log-density of samples about their reconstructions, per unit of x."""
         x_hat, log_variance = self.reconstruct(self.embed(x)), self.error_variance.log()
         density = gaussian_log_likelihood(self.standardize(x), x_hat, log_variance)
         return density - self.standardize.scale.log() * x[0].numel()
 
-    def fit_error_variance(self, rows: Rows) -> None:
-        """Keep how far each feature's reconstruction is off, over all the data."""
+    def fit_error_variance(self, rows: Rows) -> float:
+        """Keep how far each feature's reconstruction is off, over all the data; return the mean."""
         with evaluating(self):
             total = sum(
                 (self.standardize(x) - self.reconstruct(self.embed(x))).square().sum(0)
                 for x in inference_parts(rows)
             )
         variance = total / len(rows)
+        mean = variance.mean().item()
         # A feature that never varied must not decide alone.
-        self.error_variance = variance.clamp(min=max(LEAST_VARIANCE * variance.mean().item(), 1e-8))
+        self.error_variance = variance.clamp(min=max(LEAST_VARIANCE * mean, 1e-8))
+        return mean
 
     @torch.no_grad()
     def reorder(self, order: Tensor) -> None:
@@ -367,9 +366,8 @@ class StatDEC(SelfTrainingClusterer):
             self.variational,
         )
 
-    def _train(self, run: Run) -> None:
-        super()._train(run)
-        run.module.fit_error_variance(run.rows)
+    def _finish(self, run: Run) -> float:
+        return run.module.fit_error_variance(run.rows)
 
     def _pretrain(self, run: Run) -> None:
         if self.pretrain == "layer_wise":

@@ -3,7 +3,7 @@
 from ._autoencoders import AUTOENCODERS, MLPAutoencoder, make_autoencoder
 from ._backbones import BACKBONES, CNNBackbone, MLPBackbone, make_backbone
 from ._convolutional import CNNAutoencoder, DVCAutoencoder, UNetAutoencoder
-from ._factories import evaluating
+from ._factories import evaluating, require_images
 from ._gan import GANS, make_gan
 from ._layers import LatentMap, Standardize
 from ._mixture_heads import MixtureHeads
@@ -29,4 +29,5 @@ __all__ = [
     "make_autoencoder",
     "make_backbone",
     "make_gan",
+    "require_images",
 ]

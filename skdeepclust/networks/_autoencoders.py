@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ._convolutional import CNNAutoencoder, DVCAutoencoder, UNetAutoencoder
-from ._factories import NetworkFactory, call_factory, evaluating
+from ._factories import NetworkFactory, call_factory, evaluating, require_images
 from ._layers import dense
 
 
@@ -121,11 +121,8 @@ def make_autoencoder(
                 f"network={network!r} is unknown; expected one of {sorted(AUTOENCODERS)} or a "
                 "factory (input_shape, latent_dim) -> nn.Module"
             )
-        if network != "mlp" and len(input_shape) != 3:
-            raise ValueError(
-                f"network={network!r} needs images; give input_shape=(channels, height, width) or "
-                "X of shape (n_samples, C, H, W)"
-            )
+        if network != "mlp":
+            require_images(f"network={network!r}", input_shape)
         Autoencoder = AUTOENCODERS[network]
         dims = Autoencoder.DEFAULT_DIMS if hidden_dims is None else hidden_dims
         return Autoencoder(input_shape, latent_dim, dims, moments)

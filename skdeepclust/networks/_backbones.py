@@ -13,7 +13,7 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
-from ._factories import NetworkFactory, call_factory, evaluating
+from ._factories import NetworkFactory, call_factory, evaluating, require_images
 
 
 class MLPBackbone(nn.Module):
@@ -134,11 +134,8 @@ def make_backbone(
             f"network={network!r} is unknown; expected 'auto', one of {sorted(BACKBONES)} or a "
             "factory (input_shape, latent_dim) -> nn.Module"
         )
-    if network == "cnn" and len(input_shape) != 3:
-        raise ValueError(
-            "network='cnn' needs images; give input_shape=(channels, height, width) or X of shape "
-            "(n_samples, C, H, W)"
-        )
+    if network == "cnn":
+        require_images("network='cnn'", input_shape)
     Backbone = BACKBONES[network]
     return Backbone(
         input_shape, latent_dim, Backbone.DEFAULT_DIMS if hidden_dims is None else hidden_dims

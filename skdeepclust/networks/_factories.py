@@ -23,6 +23,15 @@ def call_factory(
     return module
 
 
+def require_images(what: str, input_shape: tuple[int, ...]) -> None:
+    """Raise a ValueError for ``what`` unless samples of this shape are images."""
+    if len(input_shape) != 3:
+        raise ValueError(
+            f"{what} needs images; give input_shape=(channels, height, width) or X of shape "
+            "(n_samples, C, H, W)"
+        )
+
+
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
     """Evaluation mode without gradients; afterwards every part has the mode that it had."""

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ._factories import require_images
 from ._layers import dense
 
 # Where the way down ends and the way up begins.
@@ -213,11 +214,8 @@ def make_gan(
         raise ValueError(
             f"network={network!r} is unknown; expected 'auto' or one of {sorted(GANS)}"
         )
-    if network == "cnn" and not is_image:
-        raise ValueError(
-            "network='cnn' needs images; give input_shape=(channels, height, width) or X of shape "
-            "(n_samples, C, H, W)"
-        )
+    if network == "cnn":
+        require_images("network='cnn'", input_shape)
     Generator, Judge = GANS[network]
     return (
         Generator(input_shape, code_dim, hidden_dims),

@@ -1,7 +1,7 @@
 """The engine: seeds, devices, batches, phases. It knows no algorithm."""
 
 from ._augment import AUGMENTATIONS, Augmentation, affine_warp, color_jitter, make_augmentation
-from ._batches import INFERENCE_BATCH, Batches, Rows, inference_parts, map_rows
+from ._batches import INFERENCE_BATCH, Batches, Rows, inference_batch, inference_parts, map_rows
 from ._device import fast_matmul, resolve_device
 from ._net import PhasedNet, Step, adam
 from ._seed import isolated_randomness, seeded_construction, spawn_seeds
@@ -18,6 +18,7 @@ __all__ = [
     "affine_warp",
     "color_jitter",
     "fast_matmul",
+    "inference_batch",
     "inference_parts",
     "isolated_randomness",
     "make_augmentation",

@@ -85,9 +85,14 @@ class Batches:
             yield index, self.rows[index]
 
 
+def inference_batch(rows: Rows) -> int:
+    """How many of these rows inference has the memory for at a time."""
+    return min(INFERENCE_BATCH, max(SMALLEST_BATCH, INFERENCE_NUMBERS // rows.X.shape[1]))
+
+
 def inference_parts(rows: Rows) -> Iterator[Tensor]:
     """All rows in order, in parts that inference has the memory for."""
-    size = min(INFERENCE_BATCH, max(SMALLEST_BATCH, INFERENCE_NUMBERS // rows.X.shape[1]))
+    size = inference_batch(rows)
     for start in range(0, len(rows), size):
         yield rows[slice(start, start + size)]
 
