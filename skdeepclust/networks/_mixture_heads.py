@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..objectives import mixture_log_posterior, share_scale
@@ -21,8 +22,10 @@ class MixtureHeads(nn.Module):
     n_clusters : int
     prior : Tensor of shape (n_clusters,)
         Shares of the clusters; the starting point where they are estimated.
-    estimate_prior : bool
-        Follow the running mean of the posterior.
+    n_estimating : int
+        How many of the heads, the last ones, follow the running mean of the posterior as their
+        prior. Beside others they read the embedding without shaping it: classes that they merge
+        should stay apart there.
     temperature : float > 0, default=1.0
         What scores are divided by in the posterior.
     scale_by_share : bool, default=False
@@ -32,6 +35,7 @@ class MixtureHeads(nn.Module):
     """
 
     log_prior: Tensor
+    estimates_prior: Tensor
 
     # Weight of a batch in the running prior, that of nn.BatchNorm's statistics.
     MOMENTUM = 0.1
@@ -42,22 +46,29 @@ class MixtureHeads(nn.Module):
         n_heads: int,
         n_clusters: int,
         prior: Tensor,
-        estimate_prior: bool,
+        n_estimating: int,
         *,
         temperature: float = 1.0,
         scale_by_share: bool = False,
         normalize: bool = True,
     ):
         super().__init__()
-        self.n_heads, self.n_clusters, self.estimate_prior = n_heads, n_clusters, estimate_prior
+        self.n_heads, self.n_clusters = n_heads, n_clusters
         self.temperature, self.scale_by_share = temperature, scale_by_share
         self.linear = nn.Linear(latent_dim, n_heads * n_clusters)
         self.norm = nn.BatchNorm1d(n_heads * n_clusters, affine=False) if normalize else None
         self.register_buffer("log_prior", prior.log().expand(n_heads, n_clusters).clone())
+        self.register_buffer("estimates_prior", torch.arange(n_heads) >= n_heads - n_estimating)
+        n_shaping = n_heads if n_estimating == n_heads else n_heads - n_estimating
+        self.sizes = [n_shaping * n_clusters, (n_heads - n_shaping) * n_clusters]
 
     def forward(self, z: Tensor) -> Tensor:
         """Normalised scores a*, (n, latent_dim) -> (n, n_heads, n_clusters)."""
-        scores = self.linear(z)
+        weights, biases = self.linear.weight.split(self.sizes), self.linear.bias.split(self.sizes)
+        inputs = (z, z.detach())
+        scores = torch.cat(
+            [F.linear(*args) for args in zip(inputs, weights, biases, strict=True)], 1
+        )
         if self.norm is not None:
             scores = self.norm(scores)
         return scores.view(-1, self.n_heads, self.n_clusters)
@@ -74,9 +85,9 @@ class MixtureHeads(nn.Module):
     @torch.no_grad()
     def update_prior(self, posterior: Tensor) -> None:
         """Move the priors towards a batch's mean posterior, (n, n_heads, n_clusters)."""
-        if self.estimate_prior:
-            running = (1 - self.MOMENTUM) * self.log_prior.exp() + self.MOMENTUM * posterior.mean(0)
-            self.log_prior.copy_(running.log())
+        running = (1 - self.MOMENTUM) * self.log_prior.exp() + self.MOMENTUM * posterior.mean(0)
+        followed = self.estimates_prior.unsqueeze(1)  # (n_heads, 1)
+        self.log_prior.copy_(torch.where(followed, running.log(), self.log_prior))
 
     @torch.no_grad()
     def adopt(self, others: MixtureHeads, head: int) -> None:
@@ -85,6 +96,7 @@ class MixtureHeads(nn.Module):
         for mine, theirs in zip(self._per_score(), others._per_score(), strict=True):
             mine.copy_(theirs[chosen])
         self.log_prior.copy_(others.log_prior[head : head + 1])
+        self.estimates_prior.copy_(others.estimates_prior[head : head + 1])
 
     @torch.no_grad()
     def reorder(self, order: Tensor) -> None:
@@ -104,7 +116,7 @@ class MixtureHeads(nn.Module):
             along = z @ direction
             self.norm.running_mean[cluster] = along.mean()
             self.norm.running_var[cluster] = along.var()
-        if self.estimate_prior:
+        if self.estimates_prior.item():
             self.log_prior[0, cluster] = -math.log(self.n_clusters)
             self.log_prior.sub_(self.log_prior.logsumexp(1, keepdim=True))
 

@@ -15,6 +15,7 @@ from ._mixture import (
     mixture_log_likelihood,
     mixture_log_posterior,
     share_scale,
+    shared_information,
 )
 from ._reconstruction import reconstruction_error
 from ._variational import (
@@ -42,6 +43,7 @@ __all__ = [
     "reconstruction_error",
     "reparametrize",
     "share_scale",
+    "shared_information",
     "staircase",
     "student_t_assignment",
     "target_distribution",

@@ -102,6 +102,37 @@ def expected_log_density(posterior: Tensor, scores: Tensor, gamma: float) -> Ten
     return (posterior.detach() * log_density(scores, gamma)).sum(-1)
 
 
+def shared_information(
+    labels: Tensor, labels_tr: Tensor, n_clusters: int, penalty: float = 0.0
+) -> Tensor:
+    """``I(c; c') - β H(c | c')`` of the clusters c of samples and c' of their copies, in nats.
+
+    The information is what invariant information clustering raises (Ji, Henriques and Vedaldi,
+    2019); the penalty is ours. Two classes in one cluster and a third cut in two lose little
+    information where the third is large, but copies cross the cut.
+
+    Parameters
+    ----------
+    labels, labels_tr : Tensor of shape (n, ...), int64
+        Clusters under any number of models side by side.
+    n_clusters : int
+    penalty : float >= 0, default=0.0
+        β.
+
+    Returns
+    -------
+    Tensor of shape (...)
+        At most ``log(n_clusters)``.
+    """
+    one_hot, one_hot_tr = (F.one_hot(c, n_clusters).float() for c in (labels, labels_tr))
+    joint = torch.einsum("n...j,n...k->...jk", one_hot, one_hot_tr) / len(labels)
+    joint = (joint + joint.mT) / 2  # which of the two is the copy does not matter
+    share = joint.sum(-1)
+    entropy = -torch.xlogy(share, share).sum(-1)
+    conditional = -torch.xlogy(joint, joint).sum((-2, -1)) - entropy
+    return entropy - (1 + penalty) * conditional
+
+
 def consistency_kl(posterior: Tensor, log_posterior: Tensor) -> Tensor:
     """``KL(p ‖ q)`` with q the posterior of the transformed samples (eq. 8).
 

@@ -41,7 +41,7 @@ def test_separated_blobs_are_found_with_the_defaults(blobs):
 
 
 @pytest.mark.parametrize("objective", ["em", "two_fold"])
-@pytest.mark.parametrize("prior", ["uniform", "estimated", "printed", (0.3, 0.3, 0.4)])
+@pytest.mark.parametrize("prior", ["auto", "uniform", "estimated", "printed", (0.3, 0.3, 0.4)])
 def test_separated_blobs_are_found(blobs, objective, prior):
     X, y = blobs
     model = small(objective=objective, prior=prior, max_epochs=20)
@@ -124,8 +124,8 @@ def test_centers_are_the_mean_embeddings(blobs):
         np.testing.assert_allclose(center, Z[model.labels_ == cluster].mean(0), rtol=1e-4)
 
 
-def test_the_start_with_the_best_objective_goes_on(blobs):
-    X, _ = blobs
+def test_the_start_with_the_best_objective_goes_on():
+    X, _ = make_blobs(150, centers=3, n_features=5, cluster_std=4.0, random_state=0)
     kept = []
 
     class Spy(NeuralMixtureEM):
@@ -179,18 +179,81 @@ def test_score_bound_is_reached_by_a_single_outlier(n):
     assert (outlier - outlier.mean()).max() / outlier.std(ddof=1) == pytest.approx(score_bound(n))
 
 
-def test_estimated_prior_finds_unequal_groups():
+def estimates_prior(model):
+    return model.module_.mixture.estimates_prior.tolist()
+
+
+def test_auto_finds_unequal_groups_by_estimated_shares():
     """Where shares differ, normalised scores must be brought to their scale."""
     rng = np.random.RandomState(0)
     sizes = (600, 400, 300, 200, 100)
-    X = np.concatenate([rng.uniform(-8, 8, 8) + rng.standard_normal((n, 8)) for n in sizes])
-    y = np.repeat(np.arange(5), sizes)
-    score = {}
-    for prior in ("uniform", "estimated"):
-        labels = NeuralMixtureEM(5, prior=prior, random_state=0).fit_predict(X)
-        score[prior] = adjusted_rand_score(y, labels)
-    assert score["estimated"] > 0.97
-    assert score["uniform"] < 0.9
+    X = []
+    for size in sizes:
+        shape = rng.standard_normal((8, 8)) * rng.uniform(0.3, 0.9)
+        X.append(rng.uniform(-8, 8, 8) + rng.standard_normal((size, 8)) @ shape)
+    X, y = np.concatenate(X), np.repeat(np.arange(5), sizes)
+    models = {
+        prior: NeuralMixtureEM(5, prior=prior, random_state=0).fit(X)
+        for prior in ("uniform", "auto")
+    }
+    assert adjusted_rand_score(y, models["uniform"].labels_) < 0.9
+    assert adjusted_rand_score(y, models["auto"].labels_) > 0.97
+    assert estimates_prior(models["auto"]) == [True]
+
+
+def test_auto_leaves_equal_groups_to_equal_shares():
+    X, y = load_digits(return_X_y=True)
+    model = NeuralMixtureEM(10, random_state=0).fit(X)
+    assert estimates_prior(model) == [False]
+    assert clustering_accuracy(y, model.labels_) > 0.7
+
+
+@pytest.mark.parametrize("params", [{"n_starts": 1}, {"augment": None}])
+def test_auto_is_uniform_where_starts_cannot_be_compared_by_copies(blobs, params):
+    X, _ = blobs
+    auto, uniform = small(prior="auto", **params).fit(X), small(prior="uniform", **params).fit(X)
+    assert estimates_prior(auto) == [False]
+    np.testing.assert_allclose(auto.transform(X), uniform.transform(X), rtol=1e-3, atol=1e-3)
+
+
+def test_training_that_makes_it_worse_is_taken_back(blobs):
+    X, y = blobs
+
+    class Spoilt(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _cluster(self, run):
+            super()._cluster(run)
+            with torch.no_grad():
+                run.module.mixture.linear.weight.normal_(generator=run.generator)
+
+    model = Spoilt(3, random_state=0, **SMALL).fit(X)
+    starts = next(row["start_scores"] for row in model.history_ if "start_scores" in row)
+    assert model.history_[-1]["objective"] < max(starts)
+    assert model.restart_scores_[0] == max(starts)
+    assert adjusted_rand_score(y, model.labels_) == 1
+
+
+def test_mixture_with_an_empty_cluster_stands_behind_all_others(blobs):
+    """Fewer clusters than asked for agree more easily."""
+    X, _ = blobs
+    scores = {}
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _finish(self, run):
+            heads = run.module.mixture
+            scores["whole"] = self._unsupervised_scores(run, heads).item()
+            before = heads.log_prior.clone()
+            heads.log_prior[0, 2] = -1e9
+            scores["empty"] = self._unsupervised_scores(run, heads).item()
+            heads.log_prior.copy_(before)
+            super()._finish(run)
+
+    Spy(3, random_state=0, **SMALL).fit(X)
+    assert scores["whole"] == pytest.approx(np.log(3), abs=0.05)
+    assert scores["empty"] < -3 * np.log(3)  # the lowest that three clusters can have
 
 
 def test_neighbors_are_those_of_a_full_search():
@@ -212,6 +275,7 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
         {"augment": None},
         {"objective": "two_fold"},
         {"objective": "consistency"},
+        {"prior": "uniform"},
         {"prior": "estimated"},
         {"prior": "printed"},
         {"prior": (0.5, 0.25, 0.25)},

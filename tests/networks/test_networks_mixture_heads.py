@@ -27,7 +27,8 @@ def z(generator):
 
 
 def make_heads(n_heads=HEADS, shares=SHARES, estimate=False, **settings):
-    heads = MixtureHeads(D, n_heads, K, torch.tensor(shares), estimate, **settings)
+    n_estimating = n_heads if estimate else 0
+    heads = MixtureHeads(D, n_heads, K, torch.tensor(shares), n_estimating, **settings)
     with torch.no_grad():  # scores of very different means, which normalisation must take away
         heads.linear.bias += torch.linspace(-20, 20, n_heads * K)
     return heads
@@ -184,7 +185,7 @@ def test_gradient_flows_through_the_log_posterior(z):
 
 def test_settings_of_the_posterior_are_given_by_name():
     with pytest.raises(TypeError, match="positional"):
-        MixtureHeads(D, HEADS, K, torch.tensor(SHARES), False, 0.5)
+        MixtureHeads(D, HEADS, K, torch.tensor(SHARES), 0, 0.5)
 
 
 # ------------------------------------------------------------------ priors
@@ -233,6 +234,43 @@ def test_given_prior_is_not_updated(z):
     before = heads.log_prior.clone()
     heads.update_prior(heads.posterior(heads(z)))
     assert torch.equal(heads.log_prior, before)
+
+
+def mixed_heads(n_estimating):
+    return MixtureHeads(D, 3, K, torch.tensor(SHARES), n_estimating)
+
+
+def test_only_the_heads_that_estimate_move_their_prior(z):
+    heads = mixed_heads(n_estimating=1)
+    before = heads.log_prior.clone()
+    heads.update_prior(heads.posterior(heads(z)))
+    assert torch.equal(heads.log_prior[:2], before[:2])
+    assert not torch.allclose(heads.log_prior[2], before[2], atol=1e-3)
+
+
+@pytest.mark.parametrize(("n_estimating", "shaping"), [(0, 3), (1, 2), (3, 3)])
+def test_heads_that_estimate_beside_others_do_not_shape_the_embedding(z, n_estimating, shaping):
+    heads = mixed_heads(n_estimating)
+    weights = torch.arange(1.0, 1 + N * 3 * K).sin().view(N, 3, K)
+    gradients = []
+    for head in range(3):
+        leaf = z.clone().requires_grad_()
+        heads.zero_grad()
+        (heads(leaf) * weights)[:, head].sum().backward()
+        gradients.append(leaf.grad is not None and bool(leaf.grad.abs().sum() > 0))
+        rows = heads.linear.weight.grad.view(3, K, D)[head]
+        assert rows.abs().sum() > 0  # every head learns
+    assert gradients == [head < shaping for head in range(3)]
+
+
+def test_adopted_head_goes_on_as_it_was(z):
+    others = mixed_heads(n_estimating=1)
+    for head, estimates in enumerate([False, False, True]):
+        single = MixtureHeads(D, 1, K, torch.tensor(SHARES), 0)
+        single.adopt(others, head)
+        before = single.log_prior.clone()
+        single.update_prior(torch.full((N, 1, K), 1 / K))
+        assert torch.equal(single.log_prior, before) is not estimates
 
 
 # ------------------------------------------------------------------ adopt

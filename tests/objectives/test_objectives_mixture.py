@@ -15,6 +15,7 @@ from skdeepclust.objectives import (
     mixture_log_likelihood,
     mixture_log_posterior,
     share_scale,
+    shared_information,
 )
 
 GAMMAS = [0.7, 1.0, 5.0]
@@ -394,3 +395,54 @@ def test_large_scores_stay_finite(size):
 def test_gradcheck(case, function):
     a, p, log_prior = tensors(case[0], case[1], np.log(case[2]))
     assert torch.autograd.gradcheck(lambda a: function(a, p, log_prior), (a.requires_grad_(),))
+
+
+# ------------------------------------------------------------------ information shared with copies
+
+
+def loop_information(c, c_tr, penalty):
+    """Over pairs of clusters, from counts in either direction."""
+    joint = np.zeros((K, K))
+    for a, b in zip(c, c_tr, strict=True):
+        joint[a, b] += 0.5 / len(c)
+        joint[b, a] += 0.5 / len(c)
+    share = joint.sum(0)
+    information = conditional = 0.0
+    for j, k in np.ndindex(K, K):
+        if joint[j, k] > 0:
+            information += joint[j, k] * math.log(joint[j, k] / (share[j] * share[k]))
+            conditional -= joint[j, k] * math.log(joint[j, k] / share[k])
+    return information - penalty * conditional
+
+
+@pytest.mark.parametrize("penalty", [0.0, 1.0, 3.0])
+def test_shared_information_of_every_mixture(rng, penalty):
+    labels = torch.from_numpy(rng.integers(0, K, (40, HEADS)))
+    labels_tr = torch.where(torch.from_numpy(rng.random((40, HEADS)) < 0.7), labels, labels.flip(0))
+    found = shared_information(labels, labels_tr, K, penalty)
+    expected = [loop_information(labels[:, h], labels_tr[:, h], penalty) for h in range(HEADS)]
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+
+
+def test_shared_information_of_agreement_is_the_entropy_whatever_the_penalty():
+    labels = torch.tensor([0] * 4 + [1] * 2 + [2] * 2)
+    for penalty in (0.0, 3.0):
+        found = shared_information(labels, labels, K, penalty)
+        assert found.item() == pytest.approx(1.5 * math.log(2))
+
+
+def test_shared_information_of_independent_clusters():
+    labels, labels_tr = torch.arange(16) % K, torch.arange(16) // K
+    assert shared_information(labels, labels_tr, K).item() == pytest.approx(0, abs=1e-6)
+    assert shared_information(labels, labels_tr, K, 2.0).item() == pytest.approx(-2 * math.log(K))
+
+
+def test_penalty_prefers_unequal_classes_to_a_large_one_cut_in_two():
+    """Shares .6, .2, .2 kept, against a cut of the large class that a tenth of its copies cross."""
+    kept = torch.tensor([0] * 60 + [1] * 20 + [2] * 20)
+    cut = torch.tensor([0] * 30 + [1] * 30 + [2] * 40)
+    crossed = cut.clone()
+    crossed[27:30], crossed[57:60] = 1, 0
+    information = [shared_information(kept, kept, 3), shared_information(cut, crossed, 3)]
+    penalised = [shared_information(kept, kept, 3, 3.0), shared_information(cut, crossed, 3, 3.0)]
+    assert penalised[0] - penalised[1] > 0.5 > information[0] - information[1]
