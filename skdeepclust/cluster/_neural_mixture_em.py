@@ -572,11 +572,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
             x = run.rows[index]
             pairs.append((clusters(x), clusters(run.transform(index, x))))
         labels, labels_tr = (torch.cat(side) for side in zip(*pairs, strict=True))
-        scores = shared_information(labels, labels_tr, self.n_clusters, DISAGREEMENT_PENALTY)
-        # Fewer clusters than asked for agree more easily: behind all others.
-        n_found = F.one_hot(labels, self.n_clusters).any(0).sum(-1)
-        worst = (1 + DISAGREEMENT_PENALTY) * math.log(self.n_clusters)
-        return scores - (self.n_clusters - n_found) * worst
+        return shared_information(labels, labels_tr, self.n_clusters, DISAGREEMENT_PENALTY)
 
     def _finish(self, run: Run) -> None:
         """Normalise the scores over all the data, and describe the clusters."""

@@ -234,28 +234,6 @@ def test_training_that_makes_it_worse_is_taken_back(blobs):
     assert adjusted_rand_score(y, model.labels_) == 1
 
 
-def test_mixture_with_an_empty_cluster_stands_behind_all_others(blobs):
-    """Fewer clusters than asked for agree more easily."""
-    X, _ = blobs
-    scores = {}
-
-    class Spy(NeuralMixtureEM):
-        __init__ = NeuralMixtureEM.__init__
-
-        def _finish(self, run):
-            heads = run.module.mixture
-            scores["whole"] = self._unsupervised_scores(run, heads).item()
-            before = heads.log_prior.clone()
-            heads.log_prior[0, 2] = -1e9
-            scores["empty"] = self._unsupervised_scores(run, heads).item()
-            heads.log_prior.copy_(before)
-            super()._finish(run)
-
-    Spy(3, random_state=0, **SMALL).fit(X)
-    assert scores["whole"] == pytest.approx(np.log(3), abs=0.05)
-    assert scores["empty"] < -3 * np.log(3)  # the lowest that three clusters can have
-
-
 def test_neighbors_are_those_of_a_full_search():
     rng = np.random.RandomState(0)
     X = rng.standard_normal((40, 3)).astype(np.float32)
