@@ -2,6 +2,6 @@
 
 from ._persistence import load
 from ._version import __version__
-from .cluster import DVC, NeuralMixtureEM, StatDEC
+from .cluster import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 
-__all__ = ["DVC", "NeuralMixtureEM", "StatDEC", "__version__", "load"]
+__all__ = ["DVC", "NeuralMixtureEM", "PreciseFeatureGAN", "StatDEC", "__version__", "load"]

@@ -5,5 +5,9 @@ class DeadClusterWarning(UserWarning):
     """A cluster lost all its samples and was started anew, or stayed empty."""
 
 
+class GeneratorDivergenceWarning(UserWarning):
+    """Generated samples ceased to look like the data while training went on."""
+
+
 class ModelFileError(ValueError):
     """A file that is no model of this package, or is damaged, or asks for what was not trusted."""

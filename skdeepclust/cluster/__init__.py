@@ -2,6 +2,7 @@
 
 from ._dvc import DVC
 from ._neural_mixture_em import NeuralMixtureEM
+from ._precise_feature_gan import PreciseFeatureGAN
 from ._stat_dec import StatDEC
 
-__all__ = ["DVC", "NeuralMixtureEM", "StatDEC"]
+__all__ = ["DVC", "NeuralMixtureEM", "PreciseFeatureGAN", "StatDEC"]

@@ -14,7 +14,6 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
@@ -37,7 +36,14 @@ from ..training import (
     map_rows,
 )
 from ._base import BaseDeepClusterer, ClusteringModule, Run, resolve_batch_size
-from ._phases import RISE, resolve_epochs, standardize_rows, steps_per_epoch, train_phase
+from ._phases import (
+    RISE,
+    cluster_means,
+    resolve_epochs,
+    standardize_rows,
+    steps_per_epoch,
+    train_phase,
+)
 from ._revival import revive_empty
 
 # The paper's γ and the batch size that it belongs to.
@@ -609,11 +615,3 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _objective(self, run: Run) -> float:
         return run.score
-
-
-def cluster_means(z: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
-    """Mean embedding of each cluster, (n_clusters, latent_dim); of an empty one that of all."""
-    one_hot = F.one_hot(labels, n_clusters).to(z)  # (n, K)
-    sizes = one_hot.sum(0).unsqueeze(1)
-    means = one_hot.T @ z / sizes.clamp(min=1)
-    return torch.where(sizes > 0, means, z.mean(0))

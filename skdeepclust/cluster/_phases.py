@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping
 from numbers import Integral
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -89,3 +92,11 @@ def train_phase(
         schedulers={n: decay(chosen, lr_decay, steps, rise) for n, chosen in optimizers.items()},
         epochs=epochs,
     )
+
+
+def cluster_means(z: Tensor, labels: Tensor, n_clusters: int) -> Tensor:
+    """Mean embedding of each cluster, (n_clusters, latent_dim); of an empty one that of all."""
+    one_hot = F.one_hot(labels, n_clusters).to(z)  # (n, K)
+    sizes = one_hot.sum(0).unsqueeze(1)
+    means = one_hot.T @ z / sizes.clamp(min=1)
+    return torch.where(sizes > 0, means, z.mean(0))
