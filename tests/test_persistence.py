@@ -32,6 +32,7 @@ ESTIMATORS = [
 SHORT = {
     "DVC": {"hidden_dims": (8, 8), "latent_dim": 3, "pretrain_epochs": 2, "max_epochs": 2},
     "StatDEC": {"hidden_dims": (8, 8), "latent_dim": 3, "pretrain_epochs": 2, "max_epochs": 2},
+    "PreciseFeatureGAN": {"hidden_dims": (8, 3), "max_epochs": 2},
     "NeuralMixtureEM": {"n_starts": 2, "start_epochs": 2, "max_epochs": 2, "latent_dim": 3},
 }
 each = pytest.mark.parametrize("Estimator", ESTIMATORS, ids=lambda E: E.__name__)

@@ -35,7 +35,7 @@ from ._phases import cluster_means, decay, resolve_epochs, standardize_rows, ste
 # Adam's β, as in the paper.
 BETAS = (0.5, 0.9)
 # Generator steps that "auto" stands for, and the most epochs that it takes for them.
-STEPS, MOST_EPOCHS = 500, 250
+STEPS, MOST_EPOCHS = 500, 200
 # A run has diverged where the critic's distance grew by so much from its least ...
 DIVERGENCE = 2.0
 # ... over parts of this share of the training, while the classifier is as sure as this of fakes.
@@ -76,7 +76,9 @@ class PreciseFeatureModule(ClusteringModule):
 
     def value(self, x: Tensor) -> Tensor:
         """The critic's value, (n,)."""
-        return self.critic(x).squeeze(1)
+        # Its head as a sum: a matrix product of one column rounds by a sample's place in the batch.
+        head = self.critic.head
+        return (self.critic.hidden(x) * head.weight[0]).sum(1) + head.bias
 
     # ---- fitted, on samples in the user's units
 
@@ -188,9 +190,10 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         for the image under ``augment``. Without ``augment`` there is no such loss.
     max_epochs : int >= 1 or "auto", default='auto'
         Passes over the data. A step of the generator takes ``critic_steps * batch_size`` samples;
-        "auto" makes 500 such steps, but at most 250 passes.
-    batch_size : int >= 2, default=256
-        Samples per step of each network; drawn anew from smaller data.
+        "auto" makes 500 such steps, but at most 200 passes.
+    batch_size : int >= 2 or "auto", default=128
+        Samples per step of each network; drawn anew from smaller data. "auto" is 256, less for
+        fewer than 6,400 samples, at least 32.
     lr : float, default=0.001
         Learning rate of the three Adams.
     lr_decay : {"cosine", "constant"} or int, default='cosine'
@@ -279,7 +282,6 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         "critic_steps": [Interval(Integral, 1, None, closed="left")],
         "classifier_steps": [Interval(Integral, 1, None, closed="left")],
         "consistency_weight": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [Interval(Integral, 2, None, closed="left")],
     }
 
     _paper_settings = PAPER_SETTINGS
@@ -302,7 +304,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         augment=None,
         consistency_weight=1.0,
         max_epochs="auto",
-        batch_size=256,
+        batch_size=128,
         lr=1e-3,
         lr_decay="cosine",
         n_init=1,
@@ -371,7 +373,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         """Algorithm 1."""
         module, net = run.module, run.net
         # A batch of the engine is what one step of the generator takes.
-        net.batch_size = self.critic_steps * self.batch_size
+        batch_size, net.batch_size = net.batch_size, self.critic_steps * net.batch_size
         run.transform = self._make_transform(run)
         networks = {
             "generator": (module.generator, 1),
@@ -393,12 +395,12 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
             x = module.standardize(x)
             fakes, losses = [], {}
-            for real in self._parts(run, x):
-                fakes.append(self._draw(run))
+            for real in self._parts(run, x, batch_size):
+                fakes.append(self._draw(run, len(real)))
                 losses |= self._critic_step(run, real, fakes[-1][1])
             for number in range(self.classifier_steps):
                 losses |= self._classifier_step(run, real, *fakes[number % len(fakes)])
-            return self._generator_step(run, next(steps)) | losses
+            return self._generator_step(run, next(steps), batch_size) | losses
 
         run.end(
             net.run_phase(
@@ -420,37 +422,36 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             return lambda x: x
         return lambda x: standardize(warp(standardize.inverse(x)))
 
-    def _parts(self, run: Run, x: Tensor) -> Iterator[Tensor]:
+    def _parts(self, run: Run, x: Tensor, size: int) -> Iterator[Tensor]:
         """Real samples for each step of the critic."""
         for part in x.tensor_split(self.critic_steps):
-            if len(part) < self.batch_size:  # small data: drawn from all there is
-                chosen = torch.randint(len(x), (self.batch_size,), generator=run.generator)
+            if len(part) < size // 2:  # small data: drawn from all there is
+                chosen = torch.randint(len(x), (size,), generator=run.generator)
                 part = x[chosen.to(x.device)]
             yield part
 
-    def _noise(self, run: Run) -> tuple[Tensor, Tensor]:
-        """Numbers of clusters (n,) and noise (n, noise_dim) for a batch."""
-        n, shares = self.batch_size, run.module.shares.cpu()
+    def _noise(self, run: Run, n: int) -> tuple[Tensor, Tensor]:
+        """Numbers of clusters (n,) and noise (n, noise_dim)."""
+        shares = run.module.shares.cpu()
         codes = torch.multinomial(shares, n, replacement=True, generator=run.generator)
         noise = torch.randn(n, self.noise_dim, generator=run.generator)
         return codes.to(run.device), noise.to(run.device)
 
     @torch.no_grad()
-    def _draw(self, run: Run) -> tuple[Tensor, Tensor]:
+    def _draw(self, run: Run, n: int) -> tuple[Tensor, Tensor]:
         """Generated samples, after the numbers of their clusters."""
-        codes, noise = self._noise(run)
+        codes, noise = self._noise(run, n)
         return codes, run.module.fake(codes, noise)
 
     def _critic_step(self, run: Run, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
         """Eq. 5."""
-        module, n = run.module, len(real)
+        module = run.module
         real, fake = run.transform(real), run.transform(fake)
         # One pass over both.
-        real_value, fake_value = module.value(torch.cat([real, fake])).split([n, len(fake)])
+        real_value, fake_value = module.value(torch.cat([real, fake])).chunk(2)
         distance = critic_distance(real_value, fake_value)
-        m = min(n, len(fake))
-        share = torch.rand(m, generator=run.generator).to(real.device)
-        penalty = gradient_penalty(module.value, interpolate(real[:m], fake[:m], share))
+        share = torch.rand(len(real), generator=run.generator).to(real.device)
+        penalty = gradient_penalty(module.value, interpolate(real, fake, share))
         loss = self.penalty_weight * penalty - distance
         run.net.minimize(loss, "critic")
         return {"critic": loss, "distance": distance, "penalty": penalty}
@@ -473,13 +474,13 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         run.net.minimize(loss, "classifier")
         return losses
 
-    def _generator_step(self, run: Run, step: int) -> dict[str, Tensor]:
+    def _generator_step(self, run: Run, step: int, n: int) -> dict[str, Tensor]:
         """Eq. 7; critic and classifier only pass the gradient on."""
         module = run.module
         weight = self.classification_weight
         if self.growth_interval is not None:
             weight = staircase(weight, self.weight_growth, self.growth_interval, step)
-        codes, noise = self._noise(run)
+        codes, noise = self._noise(run, n)
         with frozen(module.critic, module.classifier):
             fake = run.transform(module.fake(codes, noise))
             loss = weight * F.cross_entropy(module.classifier(fake), codes)

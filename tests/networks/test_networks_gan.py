@@ -33,7 +33,7 @@ def convolutions(module):
     ],
 )
 def test_networks_of_the_paper(shape, channels, strides):
-    generator, critic, classifier = make_gan("cnn", shape, 12, 10)
+    generator, critic, classifier = make_gan("cnn", shape, 12, 10, channels)
     for judge in (critic, classifier):
         down = convolutions(judge)
         assert tuple(c.out_channels for c in down) == channels
@@ -45,13 +45,19 @@ def test_networks_of_the_paper(shape, channels, strides):
     assert tuple(c.stride[0] for c in up[::-1]) == strides
 
 
+def test_default_channels_are_a_quarter_of_the_papers():
+    for shape, channels in (((1, 28, 28), (16, 32, 64)), ((1, 64, 64), (8, 16, 32, 64))):
+        _, critic, _ = make_gan("cnn", shape, 12, 10)
+        assert tuple(c.out_channels for c in convolutions(critic)) == channels
+
+
 def test_vectors_have_three_dense_layers():
     generator, critic, classifier = make_gan("auto", (6,), 4, 3)
     for network, n_in, n_out in ((generator, 4, 6), (critic, 6, 1), (classifier, 6, 3)):
         widths = [
             (m.in_features, m.out_features) for m in network.modules() if isinstance(m, nn.Linear)
         ]
-        assert widths == [(n_in, 512), (512, 512), (512, 512), (512, n_out)]
+        assert widths == [(n_in, 128), (128, 128), (128, 128), (128, n_out)]
 
 
 def test_small_images_are_vectors():

@@ -1,0 +1,288 @@
+"""PreciseFeatureGAN: what is its own."""
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from torch import nn
+
+from skdeepclust import PreciseFeatureGAN
+from skdeepclust.cluster._precise_feature_gan import frozen
+from skdeepclust.datasets import make_artifact, make_gaussian_ring
+from skdeepclust.exceptions import DeadClusterWarning, GeneratorDivergenceWarning
+from skdeepclust.metrics import clustering_accuracy
+
+SMALL = {
+    "network": "mlp",
+    "hidden_dims": (24, 24, 24),
+    "noise_dim": 1,
+    "critic_steps": 3,
+    "classifier_steps": 2,
+    "max_epochs": 30,
+    "batch_size": 32,
+    "lr": 5e-3,
+}
+
+pytestmark = pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+
+
+def small(**params):
+    return PreciseFeatureGAN(**{"n_clusters": 3, "random_state": 0, **SMALL, **params})
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    return make_blobs(90, centers=3, n_features=5, cluster_std=0.5, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def images(noisy_patterns):
+    return noisy_patterns(60, 8)
+
+
+def test_the_ring_with_the_defaults():
+    """All blobs, and every cluster generates its own."""
+    X, y = make_gaussian_ring(2000, random_state=0)
+    model = PreciseFeatureGAN(8, noise_dim=1, random_state=0).fit(X)
+    assert clustering_accuracy(y, model.labels_) == 1
+    generated, labels = model.sample(200, random_state=0)
+    assert (model.predict(generated) == labels).mean() > 0.99
+    # A sample lies by the blob whose number it was made from.
+    for cluster in range(8):
+        center = X[model.labels_ == cluster].mean(0)
+        distance = np.linalg.norm(generated[labels == cluster] - center, axis=1)
+        assert np.median(distance) < 0.3
+
+
+def test_the_precise_feature():
+    """One feature has three values, the others are noise: that one is found, and no other way."""
+    rng = np.random.RandomState(0)
+    X, artifact = make_artifact(0.5 + 0.25 * rng.standard_normal((1000, 2)), random_state=0)
+    X /= X.std(0)
+    model = PreciseFeatureGAN(3, noise_dim=2, random_state=0).fit(X)
+    assert clustering_accuracy(artifact, model.labels_) > 0.99
+    assert clustering_accuracy(artifact, KMeans(3, random_state=0).fit_predict(X)) < 0.9
+
+
+def test_no_gradient_of_the_generators_loss_reaches_critic_or_classifier(blobs):
+    """Eq. 7."""
+    seen = {}
+
+    class Spy(PreciseFeatureGAN):
+        __init__ = PreciseFeatureGAN.__init__
+
+        def _generator_step(self, run, step, n):
+            judges = (run.module.critic, run.module.classifier)
+            before = [copy.deepcopy(judge.state_dict()) for judge in judges]
+            for judge in judges:
+                judge.zero_grad()
+            losses = super()._generator_step(run, step, n)
+            for judge, state in zip(judges, before, strict=True):
+                assert all(p.grad is None for p in judge.parameters())
+                assert all(p.requires_grad for p in judge.parameters())
+                assert all(torch.equal(state[k], v) for k, v in judge.state_dict().items())
+            seen["generator"] = [p.grad for p in run.module.generator.parameters()]
+            return losses
+
+    Spy(3, random_state=0, **{**SMALL, "max_epochs": 2}).fit(blobs[0])
+    assert all(gradient.abs().sum() > 0 for gradient in seen["generator"])
+
+
+def test_frozen_lets_go_when_it_fails():
+    layer = nn.Linear(2, 2)
+
+    def fail():
+        with frozen(layer):
+            assert not any(p.requires_grad for p in layer.parameters())
+            raise RuntimeError("inside")
+
+    with pytest.raises(RuntimeError, match="inside"):
+        fail()
+    assert all(p.requires_grad for p in layer.parameters())
+
+
+def test_steps_of_each_network(blobs):
+    steps = []
+
+    class Spy(PreciseFeatureGAN):
+        __init__ = PreciseFeatureGAN.__init__
+
+        def _critic_step(self, run, real, fake):
+            steps.append("critic")
+            assert len(real) == len(fake) == 30  # of 90 samples
+            return super()._critic_step(run, real, fake)
+
+        def _classifier_step(self, run, *args):
+            steps.append("classifier")
+            return super()._classifier_step(run, *args)
+
+        def _generator_step(self, run, *args):
+            steps.append("generator")
+            return super()._generator_step(run, *args)
+
+    Spy(3, random_state=0, **{**SMALL, "max_epochs": 2}).fit(blobs[0])
+    assert steps == [*["critic"] * 3, *["classifier"] * 2, "generator"] * 2
+
+
+def test_weight_grows_by_a_staircase(blobs):
+    model = small(max_epochs=7, classification_weight=2.0, weight_growth=3.0, growth_interval=3)
+    model.fit(blobs[0])  # one step of the generator an epoch
+    weights = model.history_[:, "classification_weight"]
+    assert weights == pytest.approx([2, 2, 2, 6, 6, 6, 18])
+    assert set(small(max_epochs=5).fit(blobs[0]).history_[:, "classification_weight"]) == {10.0}
+
+
+def test_a_given_prior_is_what_numbers_are_drawn_by(blobs):
+    model = small(cluster_prior=(6, 3, 1)).fit(blobs[0])
+    shares = np.sort(np.bincount(model.sample(5000)[1], minlength=3) / 5000)
+    np.testing.assert_allclose(shares, [0.1, 0.3, 0.6], atol=0.03)
+    np.testing.assert_allclose(np.sort(model.module_.shares.numpy()), [0.1, 0.3, 0.6], rtol=1e-5)
+
+
+def test_score_is_the_critics_value_and_embedding_the_classifiers_last_layer(blobs):
+    X, _ = blobs
+    model = small().fit(X)
+    module, x = model.module_, torch.tensor(X, dtype=torch.float32)
+    with torch.no_grad():
+        z = module.standardize(x)
+        value = module.critic(z)[:, 0].numpy()
+        hidden = module.classifier.hidden(z)
+        p = module.classifier.head(hidden).softmax(1)[:, module.codes]
+    np.testing.assert_allclose(model.score_samples(X), value, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.transform(X), hidden.numpy(), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.predict_proba(X), p.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_reordering_renames_clusters_everywhere(blobs):
+    X, _ = blobs
+    model = small().fit(X)
+    order = [2, 0, 1]
+    before, centers = model.predict_proba(X), model.module_.centers.clone()
+    noise = torch.zeros(3, 1)
+    with torch.no_grad():
+        made = model.module_.generate(torch.tensor(order), noise)
+        model.module_.reorder(torch.tensor(order))
+        again = model.module_.generate(torch.arange(3), noise)
+    np.testing.assert_allclose(model.predict_proba(X), before[:, order], rtol=1e-6)
+    assert torch.equal(made, again)
+    assert torch.equal(model.module_.centers, centers[order])
+
+
+def test_generated_images_keep_to_the_range_of_images(images):
+    model = small(network="auto", max_epochs=3).fit(images)
+    assert any(isinstance(layer, nn.Conv2d) for layer in model.module_.modules())
+    X, labels = model.sample(20, cluster=1)
+    assert X.shape == (20, 1, 8, 8)
+    assert (labels == 1).all()
+    assert X.min() >= 0
+    assert X.max() <= 1
+
+
+def test_consistency_is_trained_where_images_are_warped(images):
+    with_copies = small(augment="affine", max_epochs=3).fit(images)
+    without = small(augment="affine", consistency_weight=0.0, max_epochs=3).fit(images)
+    assert "consistency" in with_copies.history_[-1]
+    assert not np.array_equal(with_copies.transform(images), without.transform(images))
+    assert "consistency" not in small(max_epochs=3).fit(images).history_[-1]
+
+
+def test_divergence_is_told(blobs):
+    """Fig. 2 (d, f): the distance grows late, while the classifier is sure of fakes."""
+    model = small().fit(blobs[0])
+
+    class History(list):
+        def __getitem__(self, key):
+            rows, name = key
+            return [row[name] for row in list.__getitem__(self, rows)]
+
+    def history(late, accuracy):
+        distances = np.r_[np.linspace(5, 1, 60), np.linspace(1, late, 40)]
+        return History({"distance": d, "fake_accuracy": accuracy} for d in distances)
+
+    with pytest.warns(GeneratorDivergenceWarning, match="lower noise_dim or lr"):
+        model._warn_of_divergence(history(5.0, 1.0))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model._warn_of_divergence(history(1.2, 1.0))
+        model._warn_of_divergence(history(5.0, 0.5))
+
+
+def test_empty_clusters_are_told_and_come_last():
+    X = np.repeat([[0.0, 0.0], [9.0, 9.0]], 20, axis=0)
+    with pytest.warns(DeadClusterWarning, match="2 of n_clusters=4|3 of n_clusters=4"):
+        model = small(n_clusters=4).fit(X)
+    assert (np.diff((model.cluster_sizes_ > 0).astype(int)) <= 0).all()
+
+
+def test_the_best_restart_by_the_unsupervised_score_is_kept(blobs):
+    X, _ = blobs
+    model = small(n_init=3).fit(X)
+    assert model.restart_scores_.shape == (3,)
+    assert len(set(model.restart_scores_)) == 3
+    single = small(n_init=1).fit(X)
+    assert single.restart_scores_[0] == model.restart_scores_[0]
+
+
+def test_every_parameter_of_the_method_reaches_it(blobs):
+    X, _ = blobs
+    base = small().fit(X).transform(X)
+    for change in (
+        {"hidden_dims": (24, 24)},
+        {"noise_dim": 2},
+        {"cluster_prior": (0.5, 0.3, 0.2)},
+        {"penalty_weight": 2.0},
+        {"classification_weight": 1.0},
+        {"growth_interval": 5},
+        {"critic_steps": 2},
+        {"classifier_steps": 1},
+        {"max_epochs": 31},
+        {"batch_size": 16},
+        {"lr": 1e-3},
+        {"lr_decay": "constant"},
+    ):
+        other = small(**change).fit(X).transform(X)
+        assert not np.array_equal(base, other), change
+    grown = small(growth_interval=5).fit(X).transform(X)
+    assert not np.array_equal(
+        grown, small(growth_interval=5, weight_growth=2.0).fit(X).transform(X)
+    )
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "orl"])
+def test_papers_settings_are_parameters(dataset):
+    model = PreciseFeatureGAN.from_paper(dataset, n_clusters=4)
+    assert (model.n_clusters, model.penalty_weight, model.hidden_dims) == (4, 100, (64, 128, 256))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"network": "cnn"}, "network='cnn' needs images"),
+        ({"network": "unet"}, "'network' parameter"),
+        ({"noise_dim": -1}, "'noise_dim' parameter"),
+        ({"cluster_prior": (0.5, 0.5)}, "3 positive shares"),
+        ({"cluster_prior": (0.5, 0.5, 0.0)}, "3 positive shares"),
+        ({"cluster_prior": "estimated"}, "'cluster_prior' parameter"),
+        ({"weight_growth": 0.5}, "'weight_growth' parameter"),
+        ({"critic_steps": 0}, "'critic_steps' parameter"),
+    ],
+)
+def test_bad_parameters(blobs, params, message):
+    model = small(**params)
+    with pytest.raises(ValueError, match=message):
+        model.fit(blobs[0])
+    assert not [name for name in vars(model) if name.endswith("_")]
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_cuda_finds_the_ring():
+    X, y = make_gaussian_ring(2000, random_state=0)
+    model = PreciseFeatureGAN(8, noise_dim=1, random_state=0, device="cuda").fit(X)
+    assert clustering_accuracy(y, model.labels_) == 1
+    assert next(model.module_.parameters()).is_cuda
