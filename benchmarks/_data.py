@@ -25,14 +25,19 @@ def flat(X):
     return X.reshape(len(X), -1) / np.float32(255)
 
 
+def local(name: str) -> Path:
+    """A file in the folder of local data."""
+    folder = os.environ.get("SKDEEPCLUST_DATA")
+    if folder is None:
+        raise SystemExit(f"set SKDEEPCLUST_DATA to the folder that holds {name}.npz")
+    return Path(folder) / f"{name}.npz"
+
+
 def packed(name: str) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, C, H, W), uint8, and labels (n,) of the named file."""
     from PIL import Image
 
-    folder = os.environ.get("SKDEEPCLUST_DATA")
-    if folder is None:
-        raise SystemExit(f"set SKDEEPCLUST_DATA to the folder that holds {name}.npz")
-    with np.load(Path(folder) / f"{name}.npz") as archive:
+    with np.load(local(name)) as archive:
         raw, offsets, y = archive["jpeg"].tobytes(), archive["offsets"], archive["y"]
     X = np.stack(
         [np.asarray(Image.open(io.BytesIO(raw[a:b]))) for a, b in itertools.pairwise(offsets)]
@@ -49,3 +54,9 @@ def medical_mnist() -> tuple[np.ndarray, np.ndarray]:
 def cifar10() -> tuple[np.ndarray, np.ndarray]:
     """The 50,000 training images of 32 x 32 in colour."""
     return packed("cifar10_train")
+
+
+def orl() -> tuple[np.ndarray, np.ndarray]:
+    """400 grey faces of 32 x 32, ten of each of 40 people."""
+    with np.load(local("orl")) as archive:
+        return archive["X"][:, None], archive["y"].astype(np.int64)

@@ -1,0 +1,167 @@
+"""PreciseFeatureGAN's benchmarks.
+
+``python -m benchmarks.precise_feature_gan ring | artifact | digits | orl | speed | table``
+
+ORL is read from ``orl.npz`` in the folder that the environment variable SKDEEPCLUST_DATA names.
+Each run is one file in ``benchmarks/results/precise_feature_gan``; one that is there is not run
+again.
+"""
+
+from __future__ import annotations
+
+import json
+from time import perf_counter
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.stats import spearmanr
+from sklearn.datasets import load_digits
+
+from skdeepclust import PreciseFeatureGAN
+from skdeepclust.datasets import make_artifact, make_gaussian_ring
+from skdeepclust.networks import make_gan
+
+from ._bench import Bench
+from ._data import flat, orl
+from ._peers import kmeans, mixture, pca_mixture
+from ._record import RESULTS, load, machine, versions
+
+BENCH = Bench("precise_feature_gan", "PreciseFeatureGAN")
+
+
+def gan(seed, n_clusters, **params):
+    return PreciseFeatureGAN(n_clusters, random_state=seed, **params)
+
+
+def ring(seeds):
+    """Eight narrow blobs on a circle, as in the paper's toy data."""
+    for seed in seeds:
+        X, y = make_gaussian_ring(10_000, random_state=seed)
+        for noise_dim in (0, 1, 2, 4):
+            name = f"noise_dim = {noise_dim}"
+            BENCH.measure("ring", name, gan(seed, 8, noise_dim=noise_dim), seed, X, y)
+        for noise_dim in (0, 4):
+            # The weight of the penalty that the toy was first tried with.
+            estimator = gan(seed, 8, noise_dim=noise_dim, penalty_weight=10.0)
+            name = f"noise_dim = {noise_dim}, penalty_weight = 10"
+            BENCH.measure("ring", name, estimator, seed, X, y)
+
+
+def measure_artifact(experiment, seed, X, artifact):
+    BENCH.measure(experiment, "PreciseFeatureGAN", gan(seed, 3), seed, X, artifact)
+    BENCH.measure(experiment, "KMeans", kmeans(3, seed), seed, X, artifact)
+    BENCH.measure(experiment, "GaussianMixture", mixture(3, seed), seed, X, artifact)
+
+
+def artifact(seeds):
+    """One feature has three values; the others have nothing to do with it."""
+    digits = load_digits().data / 16
+    for seed in seeds:
+        rng = np.random.RandomState(seed)
+        for n_noise in (1, 2, 4, 8):
+            X = 0.5 + 0.25 * rng.standard_normal((3000, 1 + n_noise))
+            X, y = make_artifact(X, random_state=seed)
+            measure_artifact(f"artifact beside {n_noise} of noise", seed, X / X.std(0), y)
+        X, y = make_artifact(digits, random_state=seed)
+        measure_artifact("artifact in digits", seed, X, y)
+
+
+def digits(seeds):
+    """Does the unsupervised score go with accuracy?"""
+    X, y = load_digits(return_X_y=True)
+    for seed in seeds:
+        BENCH.measure("digits as vectors", "PreciseFeatureGAN", gan(seed, 10), seed, X, y)
+    runs = [r for r in load(BENCH.name) if r["experiment"] == "digits as vectors"]
+    rank = spearmanr([r["objective"] for r in runs], [r["acc"] for r in runs])
+    print(f"rank correlation of score and accuracy over {len(runs)} runs: {rank.statistic:.2f}")
+
+
+def faces(seeds):
+    X, person = orl()
+    gender = np.isin(person, (8, 10, 32, 35)).astype(int)
+    for seed in seeds:
+        BENCH.measure("ORL, identity", "PreciseFeatureGAN", gan(seed, 40), seed, X, person)
+        BENCH.measure("ORL, identity", "KMeans", kmeans(40, seed), seed, flat(X), person)
+        estimator = gan(seed, 2, cluster_prior=(36, 4))
+        BENCH.measure("ORL, gender", "PreciseFeatureGAN, prior 36 to 4", estimator, seed, X, gender)
+        BENCH.measure(
+            "ORL, gender", "PCA + GaussianMixture", pca_mixture(2, seed), seed, flat(X), gender
+        )
+
+
+# ------------------------------------------------------------------ speed
+
+
+def plain_loop(X, n_clusters, noise_dim, steps, batch_size, seed):
+    """The same networks, written straight down: nothing shared, losses read at every step."""
+    torch.manual_seed(seed)
+    shape = X.shape[1:]
+    G, D, C = make_gan("auto", shape, n_clusters + noise_dim, n_clusters)
+    opt_g, opt_d, opt_c = (
+        torch.optim.Adam(n.parameters(), 1e-3, betas=(0.5, 0.9)) for n in (G, D, C)
+    )
+
+    def fake():
+        codes = torch.randint(n_clusters, (batch_size,))
+        one_hot = F.one_hot(codes, n_clusters).float()
+        return codes, G(torch.cat([one_hot, torch.randn(batch_size, noise_dim)], 1))
+
+    for _ in range(steps):
+        for _ in range(5):
+            real = X[torch.randint(len(X), (batch_size,))]
+            made = fake()[1].detach()
+            share = torch.rand(batch_size, *[1] * len(shape))
+            between = (share * real + (1 - share) * made).requires_grad_()
+            (gradient,) = torch.autograd.grad(D(between).sum(), between, create_graph=True)
+            penalty = (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+            loss = D(made).mean() - D(real).mean() + penalty
+            opt_d.zero_grad()
+            loss.backward()
+            opt_d.step()
+            loss.item()
+        for _ in range(4):
+            codes, made = fake()
+            loss = F.cross_entropy(C(made.detach()), codes)
+            opt_c.zero_grad()
+            loss.backward()
+            opt_c.step()
+            loss.item()
+        codes, made = fake()
+        loss = 10 * F.cross_entropy(C(made), codes) - D(made).mean()
+        opt_g.zero_grad()
+        loss.backward()
+        opt_g.step()
+        loss.item()
+
+
+def speed(seeds):
+    """Steps of the generator per second, ours and the plain loop's, in alternation."""
+    rng = np.random.RandomState(0)
+    record = {"versions": versions(), "machine": machine(), "unit": "generator steps per second"}
+    for name, shape, steps in (("vectors of 2", (2,), 100), ("images of 28 x 28", (1, 28, 28), 6)):
+        X = rng.standard_normal((128 * 5 * steps, *shape)).astype(np.float32)
+        tensor, ours, plain = torch.from_numpy(X), [], []
+        for seed in range(5):
+            start = perf_counter()
+            gan(seed, 8, max_epochs=1).fit(X)
+            ours.append(steps / (perf_counter() - start))
+            start = perf_counter()
+            plain_loop(tensor, 8, 4, steps, 128, seed)
+            plain.append(steps / (perf_counter() - start))
+        ratio = float(np.median(np.array(ours) / np.array(plain)))
+        record[name] = {"ours": ours, "plain": plain, "median ratio": ratio}
+        print(name, {k: np.round(v, 2).tolist() for k, v in record[name].items()})
+    (RESULTS / "precise_feature_gan_speed.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    BENCH.main(
+        {
+            "ring": (ring, 5),
+            "artifact": (artifact, 5),
+            "digits": (digits, 20),
+            "orl": (faces, 3),
+            "speed": (speed, 1),
+        }
+    )
