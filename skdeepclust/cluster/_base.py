@@ -68,14 +68,6 @@ class ClusteringModule(nn.Module, ABC):
         """Renumber the clusters: the new cluster j is the old ``order[j]``."""
 
 
-def resolve_batch_size(batch_size: int | str, n: int, largest: int) -> int:
-    """``batch_size``, or for "auto" the power of two from 32 to ``largest`` that makes at least 25
-    steps an epoch where there are so many samples."""
-    if batch_size != "auto":
-        return int(batch_size)
-    return min(largest, max(32, 2 ** int(math.log2(max(1, n / 25)))))
-
-
 @dataclass
 class Run:
     """One restart: what lives as long as a training does."""
@@ -143,7 +135,8 @@ class BaseDeepClusterer(
     # Data set: what its paper trains with, where it differs from the defaults.
     _paper_settings: dict[str, dict] = {}  # noqa: RUF012 - read only
 
-    # What batch_size="auto" is at most.
+    # What batch_size="auto" is at least and at most.
+    _smallest_batch: int = 32
     _largest_batch: int = 256
 
     # Values of ``augment`` that an algorithm has a use for where samples are no images.
@@ -235,7 +228,7 @@ class BaseDeepClusterer(
                 run.module = self._build_module(run).to(rows.device)
             run.net = PhasedNet(
                 run.module,
-                batch_size=resolve_batch_size(self.batch_size, len(rows), self._largest_batch),
+                batch_size=self._resolve_batch_size(len(rows)),
                 generator=run.generator,
                 device=rows.device,
                 callbacks=self.callbacks,
@@ -244,6 +237,14 @@ class BaseDeepClusterer(
             self._train(run)
             run.score = float(self._objective(run))
         return run
+
+    def _resolve_batch_size(self, n: int) -> int:
+        """``batch_size``, or for "auto" the power of two within the bounds that makes at least 25
+        steps an epoch where there are so many samples."""
+        if self.batch_size != "auto":
+            return int(self.batch_size)
+        wanted = 2 ** int(math.log2(max(1, n / 25)))
+        return min(self._largest_batch, max(self._smallest_batch, wanted))
 
     def _adopt(self, run: Run) -> None:
         """Make a run's outcome the estimator's."""

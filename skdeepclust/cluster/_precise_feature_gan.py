@@ -191,9 +191,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     max_epochs : int >= 1 or "auto", default='auto'
         Passes over the data. A step of the generator takes ``critic_steps * batch_size`` samples;
         "auto" makes 500 such steps, but at most 200 passes.
-    batch_size : int >= 2 or "auto", default=128
-        Samples per step of each network; drawn anew from smaller data. "auto" is 256, less for
-        fewer than 6,400 samples, at least 32.
+    batch_size : int >= 2 or "auto", default='auto'
+        Samples per step of each network; drawn anew from smaller data. "auto" is 256, but 128 for
+        fewer than 6,400 samples.
     lr : float, default=0.001
         Learning rate of the three Adams.
     lr_decay : {"cosine", "constant"} or int, default='cosine'
@@ -285,6 +285,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     }
 
     _paper_settings = PAPER_SETTINGS
+    # A small batch has samples of some clusters alone, and the generator runs after it.
+    _smallest_batch = 128
 
     def __init__(
         self,
@@ -304,7 +306,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         augment=None,
         consistency_weight=1.0,
         max_epochs="auto",
-        batch_size=128,
+        batch_size="auto",
         lr=1e-3,
         lr_decay="cosine",
         n_init=1,
