@@ -28,6 +28,7 @@ bench: $(STAMP)  ## digits and vectors, five seeds (minutes), and the tables of 
 	$(BIN)/python -m benchmarks.stat_dec table
 	$(BIN)/python -m benchmarks.neural_mixture_em table
 	$(BIN)/python -m benchmarks.dvc table
+	$(BIN)/python -m benchmarks.precise_feature_gan table
 	$(BIN)/python -m benchmarks.readme
 
 lint: $(STAMP)  ## style

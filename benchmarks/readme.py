@@ -67,8 +67,8 @@ ROWS = {
             "long-tailed mnist 10",
             {
                 "PCA + GaussianMixture": "PCA + GaussianMixture",
-                "uniform prior": "**NeuralMixtureEM**",
-                "estimated prior": '**NeuralMixtureEM**, `prior="estimated"`',
+                "auto prior": "**NeuralMixtureEM**",
+                "uniform prior": '**NeuralMixtureEM**, `prior="uniform"`',
             },
         ),
     ],
@@ -79,8 +79,8 @@ ROWS = {
             "long-tailed mnist 100",
             {
                 "PCA + GaussianMixture": "PCA + GaussianMixture",
-                "uniform prior": "**NeuralMixtureEM**",
-                "estimated prior": '**NeuralMixtureEM**, `prior="estimated"`',
+                "auto prior": "**NeuralMixtureEM**",
+                "uniform prior": '**NeuralMixtureEM**, `prior="uniform"`',
             },
         ),
     ],
@@ -91,7 +91,25 @@ ROWS = {
             {
                 "GaussianMixture": "GaussianMixture",
                 "NeuralMixtureEM": "**NeuralMixtureEM**",
-                "NeuralMixtureEM, estimated prior": '**NeuralMixtureEM**, `prior="estimated"`',
+                "NeuralMixtureEM, uniform prior": '**NeuralMixtureEM**, `prior="uniform"`',
+            },
+        ),
+    ],
+    "eight blobs on a circle, 10,000 × 2": [
+        (
+            "precise_feature_gan",
+            "ring",
+            {"noise_dim = 4": "**PreciseFeatureGAN**"},
+        ),
+    ],
+    "one column of three values beside one of noise": [
+        (
+            "precise_feature_gan",
+            "artifact beside 1 of noise",
+            {
+                "KMeans": "KMeans",
+                "GaussianMixture": "GaussianMixture",
+                "PreciseFeatureGAN": "**PreciseFeatureGAN**",
             },
         ),
     ],
