@@ -29,7 +29,8 @@ print(
 # %%
 # How the starts fared
 # --------------------
-# Twenty mixtures began on one network; the one with the highest objective went on.
+# Forty mixtures began on one network, half of them with equal shares and half with shares that they
+# estimate; the one whose clusters the copies tell best went on.
 scores = next(row["start_scores"] for row in model.history_ if "start_scores" in row)
 print("objective of the starts, best first:", [f"{score:.3f}" for score in sorted(scores)[::-1]])
 

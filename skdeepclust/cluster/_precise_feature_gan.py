@@ -165,6 +165,11 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         before them for images of more than 32 pixels.
     noise_dim : int >= 0, default=4
         Standard normal numbers beside the cluster, which say what a sample looks like within it.
+    noise_rise : float in [0, 1], default=0.0
+        Share of the training in which the noise grows from nothing to its full size. Where clusters
+        lie apart, each number finds one of them first, and none covers two later; but where they
+        are told by a single feature among others that spread further, numbers that stand alone at
+        first come to stand for the spread.
     input_shape : (int, int, int) or None, default=None
         ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
         (n_samples, C, H, W) needs none.
@@ -276,6 +281,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         "network": [StrOptions({"auto", "mlp", "cnn"})],
         "hidden_dims": ["array-like", None],
         "noise_dim": [Interval(Integral, 0, None, closed="left")],
+        "noise_rise": [Interval(Real, 0, 1, closed="both")],
         "cluster_prior": [StrOptions({"uniform"}), "array-like"],
         "penalty_weight": [Interval(Real, 0, None, closed="left")],
         "classification_weight": [Interval(Real, 0, None, closed="left")],
@@ -297,6 +303,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         network="auto",
         hidden_dims=None,
         noise_dim=4,
+        noise_rise=0.0,
         input_shape=None,
         cluster_prior="uniform",
         penalty_weight=1.0,
@@ -321,6 +328,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         self.network = network
         self.hidden_dims = hidden_dims
         self.noise_dim = noise_dim
+        self.noise_rise = noise_rise
         self.input_shape = input_shape
         self.cluster_prior = cluster_prior
         self.penalty_weight = penalty_weight
@@ -397,16 +405,19 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         steps = itertools.count()
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
+            number = next(steps)
+            rising = self.noise_rise * n_steps
+            noise_scale = number / rising if number < rising else 1.0
             x = module.standardize(x)
             fakes, losses = [], {}
             for real in self._parts(run, x, batch_size):
-                fakes.append(self._draw(run, len(real)))
+                fakes.append(self._draw(run, len(real), noise_scale))
                 losses |= self._critic_step(run, real, fakes[-1][1])
-            for number in range(self.classifier_steps):
-                losses |= self._classifier_step(run, real, *fakes[number % len(fakes)])
+            for codes, fake in itertools.islice(itertools.cycle(fakes), self.classifier_steps):
+                losses |= self._classifier_step(run, real, codes, fake)
             with torch.no_grad():
                 losses["entropy"] = entropy(module.classifier(real).softmax(1)).mean()
-            return self._generator_step(run, next(steps), batch_size) | losses
+            return self._generator_step(run, number, batch_size, noise_scale) | losses
 
         run.end(
             net.run_phase(
@@ -436,17 +447,17 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
                 part = x[chosen.to(x.device)]
             yield part
 
-    def _noise(self, run: Run, n: int) -> tuple[Tensor, Tensor]:
+    def _noise(self, run: Run, n: int, scale: float) -> tuple[Tensor, Tensor]:
         """Numbers of clusters (n,) and noise (n, noise_dim)."""
         shares = run.module.shares.cpu()
         codes = torch.multinomial(shares, n, replacement=True, generator=run.generator)
-        noise = torch.randn(n, self.noise_dim, generator=run.generator)
+        noise = scale * torch.randn(n, self.noise_dim, generator=run.generator)
         return codes.to(run.device), noise.to(run.device)
 
     @torch.no_grad()
-    def _draw(self, run: Run, n: int) -> tuple[Tensor, Tensor]:
+    def _draw(self, run: Run, n: int, noise_scale: float) -> tuple[Tensor, Tensor]:
         """Generated samples, after the numbers of their clusters."""
-        codes, noise = self._noise(run, n)
+        codes, noise = self._noise(run, n, noise_scale)
         return codes, run.module.fake(codes, noise)
 
     def _critic_step(self, run: Run, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
@@ -480,13 +491,13 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         run.net.minimize(loss, "classifier")
         return losses
 
-    def _generator_step(self, run: Run, step: int, n: int) -> dict[str, Tensor]:
+    def _generator_step(self, run: Run, step: int, n: int, noise_scale: float) -> dict[str, Tensor]:
         """Eq. 7; critic and classifier only pass the gradient on."""
         module = run.module
         weight = self.classification_weight
         if self.growth_interval is not None:
             weight = staircase(weight, self.weight_growth, self.growth_interval, step)
-        codes, noise = self._noise(run, n)
+        codes, noise = self._noise(run, n, noise_scale)
         with frozen(module.critic, module.classifier):
             fake = run.transform(module.fake(codes, noise))
             loss = weight * F.cross_entropy(module.classifier(fake), codes)

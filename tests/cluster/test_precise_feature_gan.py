@@ -75,12 +75,12 @@ def test_no_gradient_of_the_generators_loss_reaches_critic_or_classifier(blobs):
     class Spy(PreciseFeatureGAN):
         __init__ = PreciseFeatureGAN.__init__
 
-        def _generator_step(self, run, step, n):
+        def _generator_step(self, run, *args):
             judges = (run.module.critic, run.module.classifier)
             before = [copy.deepcopy(judge.state_dict()) for judge in judges]
             for judge in judges:
                 judge.zero_grad()
-            losses = super()._generator_step(run, step, n)
+            losses = super()._generator_step(run, *args)
             for judge, state in zip(judges, before, strict=True):
                 assert all(p.grad is None for p in judge.parameters())
                 assert all(p.requires_grad for p in judge.parameters())
@@ -126,6 +126,25 @@ def test_steps_of_each_network(blobs):
 
     Spy(3, random_state=0, **{**SMALL, "max_epochs": 2}).fit(blobs[0])
     assert steps == [*["critic"] * 3, *["classifier"] * 2, "generator"] * 2
+
+
+def test_noise_grows_over_a_share_of_the_training(blobs):
+    spread = []
+
+    class Spy(PreciseFeatureGAN):
+        __init__ = PreciseFeatureGAN.__init__
+
+        def _noise(self, run, n, scale):
+            codes, noise = super()._noise(run, n, scale)
+            spread.append(noise.std().item())
+            return codes, noise
+
+    Spy(3, random_state=0, **{**SMALL, "max_epochs": 20, "noise_dim": 50, "noise_rise": 0.5}).fit(
+        blobs[0]
+    )
+    each = np.reshape(spread, (20, 4)).mean(1)  # three draws for the critic, one for the generator
+    expected = np.minimum(1, np.arange(20) / 10)
+    np.testing.assert_allclose(each, expected, atol=0.05)
 
 
 def test_weight_grows_by_a_staircase(blobs):
@@ -234,6 +253,7 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
     for change in (
         {"hidden_dims": (24, 24)},
         {"noise_dim": 2},
+        {"noise_rise": 0.5},
         {"cluster_prior": (0.5, 0.3, 0.2)},
         {"penalty_weight": 2.0},
         {"classification_weight": 1.0},
