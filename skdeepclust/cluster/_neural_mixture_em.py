@@ -39,6 +39,7 @@ from ._base import BaseDeepClusterer, ClusteringModule, Run
 from ._phases import (
     RISE,
     cluster_means,
+    cluster_shares,
     resolve_epochs,
     standardize_rows,
     steps_per_epoch,
@@ -395,7 +396,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         if self.preprocess == "sobel":
             require_images("preprocess='sobel'", self.input_shape_)
             shape, preprocess = (2, *shape[1:]), Sobel(shape[0])
-        prior = self._starting_prior()
+        prior = cluster_shares("prior", self.prior, self.n_clusters)
         named = self.prior if isinstance(self.prior, str) else "given"
         starts, mixture = (
             MixtureHeads(
@@ -429,17 +430,6 @@ class NeuralMixtureEM(BaseDeepClusterer):
         if prior == "auto":
             return 0 if self.augment is None else n_heads // 2
         return n_heads if prior in ("estimated", "printed") else 0
-
-    def _starting_prior(self) -> Tensor:
-        if isinstance(self.prior, str):
-            return torch.full((self.n_clusters,), 1 / self.n_clusters)
-        prior = np.asarray(self.prior, dtype=np.float32)
-        if prior.shape != (self.n_clusters,) or not (prior > 0).all():
-            raise ValueError(
-                f"prior={self.prior!r}; expected 'auto', 'uniform', 'estimated' or n_clusters="
-                f"{self.n_clusters} positive shares"
-            )
-        return torch.from_numpy(prior / prior.sum())
 
     def _resolve_gamma(self, run: Run) -> float:
         """γ in the same proportion to the bound of normalised scores as the paper's."""

@@ -1,4 +1,5 @@
-"""The pieces that training phases are put together from: how long, at what rate, on what scale."""
+"""The pieces that trainings are put together from: how long, at what rate, on what scale, and what
+clusters have in common."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import math
 from collections.abc import Mapping
 from numbers import Integral
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -92,6 +94,20 @@ def train_phase(
         schedulers={n: decay(chosen, lr_decay, steps, rise) for n, chosen in optimizers.items()},
         epochs=epochs,
     )
+
+
+def cluster_shares(name: str, given, n_clusters: int) -> Tensor:
+    """Shares of the clusters by the parameter ``name``, (n_clusters,), summing to 1; equal ones for
+    a word."""
+    if isinstance(given, str):
+        return torch.full((n_clusters,), 1 / n_clusters)
+    shares = np.asarray(given, dtype=np.float32)
+    if shares.shape != (n_clusters,) or not (shares > 0).all():
+        raise ValueError(
+            f"{name}={given!r}; expected 'uniform', another of its words, or n_clusters="
+            f"{n_clusters} positive shares"
+        )
+    return torch.from_numpy(shares / shares.sum())
 
 
 def cluster_means(z: Tensor, labels: Tensor, n_clusters: int) -> Tensor:

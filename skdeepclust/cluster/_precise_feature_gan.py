@@ -30,7 +30,14 @@ from ..objectives import (
 )
 from ..training import adam, make_augmentation
 from ._base import BaseDeepClusterer, ClusteringModule, Run, SamplingMixin
-from ._phases import cluster_means, decay, resolve_epochs, standardize_rows, steps_per_epoch
+from ._phases import (
+    cluster_means,
+    cluster_shares,
+    decay,
+    resolve_epochs,
+    standardize_rows,
+    steps_per_epoch,
+)
 
 # Adam's β, as in the paper.
 BETAS = (0.5, 0.9)
@@ -366,23 +373,15 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
                 self.hidden_dims,
             ),
             self.noise_dim,
-            self._resolve_prior(),
+            self._shares(),
             # Pictures keep to the range of pictures.
             (float(rows.X.min()) * rows.scale, float(rows.X.max()) * rows.scale)
             if is_image
             else (-math.inf, math.inf),
         )
 
-    def _resolve_prior(self) -> Tensor:
-        if isinstance(self.cluster_prior, str):
-            return torch.full((self.n_clusters,), 1 / self.n_clusters)
-        prior = np.asarray(self.cluster_prior, dtype=np.float32)
-        if prior.shape != (self.n_clusters,) or not (prior > 0).all():
-            raise ValueError(
-                f"cluster_prior={self.cluster_prior!r}; expected 'uniform' or n_clusters="
-                f"{self.n_clusters} positive shares"
-            )
-        return torch.from_numpy(prior / prior.sum())
+    def _shares(self) -> Tensor:
+        return cluster_shares("cluster_prior", self.cluster_prior, self.n_clusters)
 
     def _train(self, run: Run) -> None:
         """Algorithm 1."""
@@ -452,8 +451,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     def _noise(self, run: Run, n: int, scale: float) -> tuple[Tensor, Tensor]:
         """Numbers of clusters (n,) and noise (n, noise_dim)."""
-        shares = run.module.shares.cpu()
-        codes = torch.multinomial(shares, n, replacement=True, generator=run.generator)
+        # The parameter's, not the module's: reading those from a GPU would wait for it.
+        codes = torch.multinomial(self._shares(), n, replacement=True, generator=run.generator)
         noise = scale * torch.randn(n, self.noise_dim, generator=run.generator)
         return codes.to(run.device), noise.to(run.device)
 
