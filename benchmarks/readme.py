@@ -113,6 +113,18 @@ ROWS = {
             },
         ),
     ],
+    "the same beside two of noise": [
+        (
+            "precise_feature_gan",
+            "artifact beside 2 of noise",
+            {
+                "KMeans": "KMeans",
+                "GaussianMixture": "GaussianMixture",
+                "PreciseFeatureGAN": "**PreciseFeatureGAN**",
+                "n_init = 5": "**PreciseFeatureGAN**, `n_init=5`",
+            },
+        ),
+    ],
 }
 
 
