@@ -54,7 +54,6 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
         {"statistics_pooling": False},
         {"warmup_epochs": 0},
         {"whiten": False},
-        {"init": "kmeans"},
         {"pretrain": "layer_wise"},
         {"pretrain_epochs": 9},
         {"max_epochs": 7},
@@ -67,6 +66,10 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
     ):
         other = small(**change).fit(X).transform(X)
         assert not np.array_equal(base, other), change
+    # On separated blobs every init finds the same start, to the bit on some machines.
+    X_near, _ = make_blobs(90, centers=3, n_features=5, cluster_std=4.0, random_state=0)
+    inits = [small(init=init).fit(X_near).transform(X_near) for init in ("gmm", "kmeans")]
+    assert not np.array_equal(*inits)
     focus = [small(target="printed", focus=f, warmup_epochs=0).fit(X).transform(X) for f in (0, 9)]
     assert not np.array_equal(*focus)
 
