@@ -60,10 +60,16 @@ def digest(X) -> str:
     return hashlib.sha256(np.ascontiguousarray(X).tobytes()).hexdigest()[:16]
 
 
+def path_of(group: str, experiment: str, method: str, seed: int) -> Path:
+    """The file of a run."""
+    name = f"{experiment}.{method}.{seed}.json".replace(" ", "_").replace('"', "")
+    return RESULTS / group / name
+
+
 def run(group: str, experiment: str, method: str, seed: int, X, y, fit_predict, **details) -> dict:
     """Time ``fit_predict(X)``, score it, and write the file; a finished run is not run again."""
     (RESULTS / group).mkdir(parents=True, exist_ok=True)
-    path = RESULTS / group / f"{experiment}.{method}.{seed}.json".replace(" ", "_")
+    path = path_of(group, experiment, method, seed)
     if path.exists():
         return json.loads(path.read_text())
     start = perf_counter()

@@ -1,0 +1,143 @@
+"""Our estimators and what a user would pick instead, on the same data, one process a run.
+
+``python -m benchmarks peers [--data ...] [--only ...] [--seeds ...] [--device cpu]``
+
+For each seed every method runs once before the next seed begins, so that a machine that slows down
+slows all of them. A process of its own makes the peak memory the run's; what is compiled at the
+first call (UMAP) is compiled on a few rows before the clock starts.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.preprocessing import scale
+
+from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
+from skdeepclust.datasets import fetch_mnist, make_imbalanced
+
+from ._data import flat, medical_mnist, subset
+from ._peers import (
+    AutoencoderMixture,
+    ClustPy,
+    kmeans,
+    pca_mixture,
+    umap_hdbscan,
+    umap_mixture,
+)
+from ._record import path_of, run
+
+GROUP = "peers"
+
+
+def table_of(load) -> tuple[np.ndarray, np.ndarray]:
+    """A table, its features on one scale."""
+    X, y = load(return_X_y=True)
+    return scale(X).astype(np.float32), y
+
+
+def digits(seed):
+    X, y = load_digits(return_X_y=True)
+    return (X.reshape(-1, 1, 8, 8) / 16).astype(np.float32), y
+
+
+def long_tailed(seed):
+    return make_imbalanced(*fetch_mnist(), 10, kind="long_tailed", n_max=2000, random_state=seed)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set; ``quick`` ones are in the short form."""
+
+    load: Callable  # of a seed, to images (n, C, H, W) or rows, and classes
+    n_clusters: int
+    quick: bool = False
+
+
+DATA = {
+    "wine, 178 × 13": Data(lambda seed: table_of(load_wine), 3, quick=True),
+    "breast cancer, 569 × 30": Data(lambda seed: table_of(load_breast_cancer), 2, quick=True),
+    "digits, 1,797": Data(digits, 10, quick=True),
+    "MNIST, 5,000 drawn": Data(lambda seed: subset(*fetch_mnist(), 5_000, seed), 10, quick=True),
+    "long-tailed MNIST, ratio 10": Data(long_tailed, 10),
+    "radiology, 24,000": Data(lambda seed: medical_mnist(), 6),
+    "MNIST, 70,000": Data(lambda seed: fetch_mnist(), 10),
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A clustering; ``images``: what it does with pictures as they are, rather than as rows."""
+
+    make: Callable  # of the number of clusters and a seed, to something with fit_predict
+    images: bool = False
+    quick: bool = True
+
+
+def ours(Estimator, **params):
+    return lambda n_clusters, seed: Estimator(n_clusters, random_state=seed, **params)
+
+
+METHODS = {
+    "KMeans": Method(kmeans),
+    "PCA + GaussianMixture": Method(pca_mixture),
+    "UMAP + GaussianMixture": Method(umap_mixture),
+    "UMAP + HDBSCAN": Method(umap_hdbscan),
+    "autoencoder + GaussianMixture": Method(AutoencoderMixture),
+    **{
+        f"ClustPy {name}": Method(lambda k, seed, name=name: ClustPy(name, k, seed))
+        for name in ("DEC", "IDEC", "DCN", "VaDE")
+    },
+    "StatDEC": Method(ours(StatDEC), images=True),
+    'StatDEC, augment="affine"': Method(ours(StatDEC, augment="affine"), images=True),
+    "DVC": Method(ours(DVC), images=True),
+    "NeuralMixtureEM": Method(ours(NeuralMixtureEM), images=True),
+    "PreciseFeatureGAN": Method(ours(PreciseFeatureGAN), images=True),
+}
+
+
+def pairs(names, only):
+    """Data and methods that go together."""
+    for data in names:
+        for method in only:
+            if not ("augment" in method and ("×" in data)):  # no images to warp
+                yield data, method
+
+
+def main(budget="quick", names=None, only=None, seeds=None, device="auto") -> None:
+    names = names or [name for name, data in DATA.items() if data.quick or budget == "full"]
+    seeds = seeds if seeds is not None else list(range(1 if budget == "quick" else 3))
+    for seed in seeds:
+        for data, method in pairs(names, only or METHODS):
+            command = [sys.executable, "-m", "benchmarks.peers", data, method, str(seed), device]
+            # Progress and warnings are kept back, unless they say why there is no result.
+            done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+            if done.returncode:
+                print(f"{data}: {method}, seed {seed}: {done.stderr[-2000:]}", flush=True)
+
+
+def one(data: str, method: str, seed: int, device: str) -> None:
+    """One run, in this process."""
+    if path_of(GROUP, data, method, seed).exists():
+        return
+    chosen, kind = DATA[data], METHODS[method]
+    X, y = chosen.load(seed)
+    if not kind.images and X.ndim == 4:
+        X = flat(X) if X.dtype == np.uint8 else X.reshape(len(X), -1)
+    model = kind.make(chosen.n_clusters, seed)
+    if kind.images:
+        model.set_params(device=device)
+    if "UMAP" in method:
+        umap_mixture(2, 0).fit_predict(np.random.RandomState(0).rand(500, 10).astype(np.float32))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    run(GROUP, data, method, seed, X, y, model.fit_predict, rss_before_mib=before)
+
+
+if __name__ == "__main__":
+    one(*sys.argv[1:3], int(sys.argv[3]), sys.argv[4])
