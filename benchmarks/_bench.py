@@ -71,10 +71,15 @@ class Bench:
                 lines += _strangers_table(strangers)
             if shifted := [r for r in rows if "shifted" in r]:
                 lines += _shift_table(shifted)
-        first = records[0]
-        lines += [f"Versions: {first['versions']}. Machine: {first['machine']}."]
-        (RESULTS / f"{self.name}.md").write_text("\n".join(lines) + "\n")
-        print("\n".join(lines))
+        write_table(self.name, lines, records)
+
+
+def write_table(name: str, lines: list[str], records) -> None:
+    """``results/<name>.md``, with what it was measured on."""
+    first = records[0]
+    lines = [*lines, f"Versions: {first['versions']}. Machine: {first['machine']}."]
+    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print("\n".join(lines))
 
 
 def _scores_table(rows) -> list[str]:
@@ -82,8 +87,8 @@ def _scores_table(rows) -> list[str]:
     lines += ["| --- |" + " ---: |" * (len(COLUMNS) + 2)]
     for method in dict.fromkeys(r["method"] for r in rows):
         runs = [r for r in rows if r["method"] == method]
-        cells = [_spread([r[column] for r in runs], 3) for column in COLUMNS]
-        seconds = _spread([r["seconds"] for r in runs], 0)
+        cells = [spread([r[column] for r in runs], 3) for column in COLUMNS]
+        seconds = spread([r["seconds"] for r in runs], 0)
         lines += [f"| {method} | {len(runs)} | {' | '.join(cells)} | {seconds} |"]
     return [*lines, ""]
 
@@ -93,7 +98,7 @@ def _strangers_table(rows) -> list[str]:
     lines += ["| method | AUROC |", "| --- | ---: |"]
     for method in dict.fromkeys(r["method"] for r in rows):
         lines += [
-            f"| {method} | {_spread([r['auroc'] for r in rows if r['method'] == method], 4)} |"
+            f"| {method} | {spread([r['auroc'] for r in rows if r['method'] == method], 4)} |"
         ]
     return [*lines, ""]
 
@@ -104,11 +109,12 @@ def _shift_table(rows) -> list[str]:
     lines += ["| --- |" + " ---: |" * len(kinds)]
     for method in dict.fromkeys(r["method"] for r in rows):
         runs = [r["shifted"] for r in rows if r["method"] == method]
-        cells = [_spread([r[kind]["acc"] for r in runs], 3) for kind in kinds]
+        cells = [spread([r[kind]["acc"] for r in runs], 3) for kind in kinds]
         lines += [f"| {method} | {' | '.join(cells)} |"]
     return [*lines, ""]
 
 
-def _spread(values, digits) -> str:
+def spread(values, digits) -> str:
+    """Median (lowest to highest)."""
     low, middle, high = (f"{f(values):.{digits}f}" for f in (min, np.median, max))
     return middle if len(values) == 1 else f"{middle} ({low} to {high})"

@@ -1,15 +1,25 @@
-"""What the engine costs: ``python -m benchmarks.engine [--epochs 5] [--samples 70000]``.
+"""What the engine costs: ``python -m benchmarks engine [overhead | clustpy | growth]``.
 
-In one process, in alternation: an epoch of StatDEC's joint phase on MNIST and an epoch of the same
-training written as a bare torch loop, with the same network, optimiser, batch size and one target
-update; then ``predict`` of all 70,000 and a bare forward pass. Prints the ratios of medians and
-writes them to ``benchmarks/results/engine.json``.
+``overhead``: in one process, in alternation, an epoch of StatDEC's joint phase on MNIST and one of
+the same training written as a bare torch loop, with the same network, optimiser, batch size and one
+target update; then ``predict`` and ``transform`` of all 70,000 and a bare forward pass.
+
+``clustpy``: an epoch of StatDEC's joint phase and one of ClustPy's IDEC and DEC, with the same
+network and batch; the time of an epoch is what a fit takes longer for having more of them.
+
+``growth``: seconds and peak memory of a fit with 5,000, 20,000 and 80,000 rows, each in a process
+of its own.
+
+Each writes ratios of medians to ``benchmarks/results/engine_<name>.json``.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
+import subprocess
+import sys
 from time import perf_counter
 
 import numpy as np
@@ -20,6 +30,7 @@ from torch import nn
 from skdeepclust import StatDEC
 from skdeepclust.datasets import fetch_mnist
 
+from ._peers import import_clustpy
 from ._record import RESULTS, machine, versions
 
 BATCH = 256
@@ -51,6 +62,10 @@ class BareLoop:
     def predict(self):
         parts = (x.float() / 255 for x in self.X.split(1024))
         return torch.cat([self.assign(self.encoder(x)).argmax(1) for x in parts]).numpy()
+
+    @torch.inference_mode()
+    def transform(self):
+        return torch.cat([self.encoder(x.float() / 255) for x in self.X.split(1024)]).numpy()
 
     def epoch(self):
         with torch.inference_mode():
@@ -86,52 +101,141 @@ class Alternate(Callback):
         self.theirs.append(perf_counter() - middle)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--samples", type=int, default=70_000)
-    arguments = parser.parse_args()
+def overhead(epochs=5, samples=70_000):
+    """The joint phase and inference against a bare loop."""
     everything = fetch_mnist()[0]
-    X = everything[: arguments.samples]
-    record = {"samples": len(X), "versions": versions(), "machine": machine()}
+    X = everything[:samples]
+    record = {"samples": len(X)}
     for pooling in (False, True):
         bare = BareLoop(X.reshape(len(X), -1))
         alternate = Alternate(bare)
         model = StatDEC(
             10,
-            batch_size=BATCH,
-            init="kmeans",
-            pretrain_epochs=1,
-            warmup_epochs=0,
-            max_epochs=arguments.epochs + 1,
-            tol=0.0,
+            **JOINT,
+            max_epochs=epochs + 1,
             statistics_pooling=pooling,
             callbacks=[alternate],
-            random_state=0,
-            device="cpu",
         ).fit(X)
         # The first of each warms caches and allocators up.
         ours, theirs = np.array(alternate.ours[1:]), np.array(alternate.theirs[1:])
         name = "epoch, with pooling" if pooling else "epoch"
         record[name] = summary(ours, theirs)
     bare.X = torch.from_numpy(everything.reshape(len(everything), -1))
-    ours, theirs = [], []
-    for _ in range(arguments.epochs + 1):
-        start = perf_counter()
-        model.predict(everything)
-        middle = perf_counter()
-        bare.predict()
-        ours.append(middle - start)
-        theirs.append(perf_counter() - middle)
-    record["predict"] = summary(np.array(ours[1:]), np.array(theirs[1:]))
-    for name in ("epoch", "epoch, with pooling", "predict"):
-        found = record[name]
-        print(
-            f"{name:<22} ours {found['ours_s']:.2f} s, bare {found['bare_s']:.2f} s, "
-            f"ratio {found['ratio']:.3f} ({found['lowest']:.3f} to {found['highest']:.3f})"
-        )
+    for name in ("predict", "transform"):
+        functions = (lambda: getattr(model, name)(everything), getattr(bare, name))  # noqa: B023
+        record[name] = summary(*alternated(*functions, repeats=epochs))
+    write("overhead", record, "bare loop")
+
+
+# A joint phase without what ClustPy has no counterpart of.
+JOINT = {
+    "batch_size": BATCH,
+    "init": "kmeans",
+    "pretrain_epochs": 1,
+    "warmup_epochs": 0,
+    "tol": 0.0,
+    "whiten": False,
+    "random_state": 0,
+    "device": "cpu",
+}
+
+
+def clustpy(epochs=5, samples=10_000):
+    """An epoch against ClustPy's."""
+    deep = import_clustpy()
+    X = fetch_mnist()[0][:samples].reshape(samples, -1) / np.float32(255)
+    record = {"samples": samples}
+    for size, widths in {"500-500-1000-10": (500, 500, 1000), "32-10": (32,)}.items():
+        layers = [X.shape[1], *widths, 10]
+
+        def ours(n, widths=widths):
+            StatDEC(10, **JOINT, hidden_dims=widths, max_epochs=n, statistics_pooling=False).fit(X)
+
+        for name in ("IDEC", "DEC"):
+
+            def theirs(n, layers=layers, name=name):
+                getattr(deep, name)(
+                    10,
+                    batch_size=BATCH,
+                    pretrain_epochs=1,
+                    clustering_epochs=n,
+                    neural_network=(
+                        deep.neural_networks.FeedforwardAutoencoder,
+                        {"layers": layers},
+                    ),
+                    initial_clustering_params={"n_init": 20},
+                    random_state=0,
+                ).fit(X)
+
+            pair = [
+                np.subtract(*reversed(longer)) / epochs
+                for longer in zip(
+                    alternated(lambda: ours(1), lambda: theirs(1), repeats=3),
+                    alternated(
+                        lambda: ours(1 + epochs),
+                        lambda: theirs(1 + epochs),
+                        repeats=3,
+                    ),
+                    strict=True,
+                )
+            ]
+            record[f"epoch of {size} against {name}"] = summary(*pair)
+    write("clustpy", record, "ClustPy")
+
+
+def alternated(ours, theirs, repeats) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds of each call, after one that is not counted."""
+    taken = np.zeros((2, repeats + 1))
+    for repeat in range(repeats + 1):
+        for i, function in enumerate((ours, theirs)):
+            start = perf_counter()
+            function()
+            taken[i, repeat] = perf_counter() - start
+    return taken[0, 1:], taken[1, 1:]
+
+
+ROWS, FEATURES = (5_000, 20_000, 80_000), 64
+
+
+def growth():
+    """What more rows cost."""
+    record = {"features": FEATURES}
+    for n in ROWS:
+        command = [sys.executable, "-m", "benchmarks.engine", "one", str(n)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True)
+        record[str(n)] = found = json.loads(done.stdout.splitlines()[-1])
+        print(n, found, flush=True)
+    (RESULTS / "engine_growth.json").write_text(json.dumps(record | about(), indent=1) + "\n")
+
+
+def one(n):
+    """A fit of n rows, alone in its process: seconds, and memory above the data."""
+    rng = np.random.RandomState(0)
+    X = (rng.randn(10, FEATURES)[rng.randint(10, size=n)] + rng.randn(n, FEATURES)).astype("f4")
+    model = StatDEC(10, **JOINT, max_epochs=2)
+    model.fit(X[:1000])  # loads what a first fit loads
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    start = perf_counter()
+    model.fit(X)
+    seconds = perf_counter() - start
+    above = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 - before
+    print(json.dumps({"seconds": seconds, "mib_above": above, "data_mib": X.nbytes / 2**20}))
+
+
+def about():
+    return {"versions": versions(), "machine": machine()}
+
+
+def write(name, record, against):
+    for what, found in record.items():
+        if isinstance(found, dict):
+            print(
+                f"{what:<44} ours {found['ours_s']:.2f} s, {against} {found['bare_s']:.2f} s, "
+                f"ratio {found['ratio']:.3f} ({found['lowest']:.3f} to {found['highest']:.3f})"
+            )
     RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "engine.json").write_text(json.dumps(record, indent=1) + "\n")
+    path = RESULTS / f"engine_{name}.json"
+    path.write_text(json.dumps(record | about(), indent=1) + "\n")
 
 
 def summary(ours, theirs) -> dict[str, float]:
@@ -147,5 +251,18 @@ def summary(ours, theirs) -> dict[str, float]:
     }
 
 
+PARTS = {"overhead": overhead, "clustpy": clustpy, "growth": growth}
+
+
+def main(parts=None):
+    for part in parts or PARTS:
+        PARTS[part]()
+
+
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, "one", []])
+    if sys.argv[1:2] == ["one"]:
+        one(int(sys.argv[2]))
+    else:
+        main(parser.parse_args().parts)

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine
@@ -22,6 +23,7 @@ from sklearn.preprocessing import scale
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust.datasets import fetch_mnist, make_imbalanced
 
+from ._bench import spread, write_table
 from ._data import flat, medical_mnist, subset
 from ._peers import (
     AutoencoderMixture,
@@ -31,7 +33,7 @@ from ._peers import (
     umap_hdbscan,
     umap_mixture,
 )
-from ._record import path_of, run
+from ._record import load, path_of, run
 
 GROUP = "peers"
 
@@ -137,6 +139,83 @@ def one(data: str, method: str, seed: int, device: str) -> None:
         umap_mixture(2, 0).fit_predict(np.random.RandomState(0).rand(500, 10).astype(np.float32))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     run(GROUP, data, method, seed, X, y, model.fit_predict, rss_before_mib=before)
+
+
+# ------------------------------------------------------------------------------------------ table
+
+
+OURS = ("StatDEC", "DVC", "NeuralMixtureEM", "PreciseFeatureGAN")
+COLUMNS = {"acc": "ACC", "nmi": "NMI", "ari": "ARI", "recall": "mean recall", "rarest": "rarest"}
+
+
+def table() -> None:
+    """``results/peers.md``: every data set, the best median of each column in bold."""
+    records = load(GROUP)
+    lines = [
+        "# Our estimators beside what one would pick instead",
+        "",
+        "Made by `python -m benchmarks tables` from the files in `peers`. Median (min to max) over "
+        "seeds, each run in a process of its own; default settings; mean recall per class, and the "
+        "recall of the rarest class. ClustPy's methods and the bare autoencoder have StatDEC's "
+        "network, batch size and epochs. Memory: the peak above what was held before the fit.",
+        "",
+    ]
+    for name in DATA:
+        rows = [r for r in records if r["experiment"] == name]
+        if rows:
+            lines += [f"## {name}", "", *_rows(rows), ""]
+    write_table(GROUP, lines, records)
+
+
+def _rows(rows) -> list[str]:
+    methods = {m: [r for r in rows if r["method"] == m] for m in METHODS}
+    methods = {m: runs for m, runs in methods.items() if runs}
+    best = {c: max(np.median([r[c] for r in runs]) for runs in methods.values()) for c in COLUMNS}
+    lines = ["| method | seeds | " + " | ".join(COLUMNS.values()) + " | seconds | MiB |"]
+    lines += ["| --- |" + " ---: |" * (len(COLUMNS) + 3)]
+    for method, runs in methods.items():
+        cells = []
+        for column in COLUMNS:
+            values = [r[column] for r in runs]
+            cell = spread(values, 3)
+            cells += [f"**{cell}**" if np.median(values) == best[column] else cell]
+        seconds = spread([r["seconds"] for r in runs], 0)
+        memory = spread([r["peak_rss_mib"] - r["rss_before_mib"] for r in runs], 0)
+        lines += [f"| {method} | {len(runs)} | {' | '.join(cells)} | {seconds} | {memory} |"]
+    return lines
+
+
+PICTURED = "MNIST, 70,000"
+
+
+def picture(path: Path) -> None:
+    """Accuracy against wall time, a point a run."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    records = [r for r in load(GROUP) if r["experiment"] == PICTURED]
+    figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for method in METHODS:
+        runs = [r for r in records if r["method"] == method]
+        if not runs:
+            continue
+        mine = method.startswith(OURS)
+        x, y = [r["seconds"] for r in runs], [r["acc"] for r in runs]
+        ax.scatter(x, y, c="#0072b2" if mine else "#999999", marker="o" if mine else "s", zorder=3)
+        ax.annotate(
+            method,
+            (np.median(x), np.median(y)),
+            xytext=(6, 4),
+            textcoords="offset points",
+            fontsize=8,
+            fontweight="bold" if mine else "normal",
+        )
+    ax.set(xscale="log", xlabel="seconds", ylabel="accuracy", title=PICTURED)
+    ax.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
 
 
 if __name__ == "__main__":

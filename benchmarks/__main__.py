@@ -1,0 +1,63 @@
+"""``python -m benchmarks``: where the package stands.
+
+Without arguments: our estimators and their peers on small data, in minutes, and the table of it.
+
+    python -m benchmarks peers --budget full        all data sets, three seeds: hours on two cores
+    python -m benchmarks papers --budget quick      the papers' rows on subsets; default, full
+    python -m benchmarks engine                     against bare torch loops and ClustPy; growth
+    python -m benchmarks tables                     the tables, the picture, the README's part
+
+A run whose file is in ``results`` is not run again; one that was interrupted leaves none.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from . import dvc, engine, neural_mixture_em, papers, peers, precise_feature_gan, readme, stat_dec
+
+
+def tables() -> None:
+    for module in (stat_dec, dvc, neural_mixture_em, precise_feature_gan):
+        module.BENCH.table()
+    papers.table()
+    peers.table()
+    readme.main()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command")
+    for name, budgets, names in (
+        ("peers", ("quick", "full"), peers.DATA),
+        ("papers", papers.BUDGETS, papers.ROWS),
+    ):
+        command = commands.add_parser(name)
+        command.add_argument("--budget", choices=budgets, default="quick")
+        command.add_argument("--data", nargs="+", choices=names, metavar="NAME", dest="names")
+        command.add_argument("--seeds", nargs="+", type=int)
+        command.add_argument("--device", default="auto")
+        if name == "peers":
+            command.add_argument("--only", nargs="+", choices=peers.METHODS, metavar="METHOD")
+    commands.add_parser("engine").add_argument("parts", nargs="*", metavar="PART")
+    commands.add_parser("tables")
+    options = vars(parser.parse_args())
+    command = options.pop("command")
+    if command == "papers":
+        papers.main(**options)
+        papers.table()
+    elif command == "engine":
+        engine.main(**options)
+    elif command == "tables":
+        tables()
+    else:
+        peers.main(**options)
+        peers.table()
+
+
+if __name__ == "__main__":
+    main()
