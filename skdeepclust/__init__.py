@@ -2,6 +2,14 @@
 
 from ._persistence import load
 from ._version import __version__
-from .cluster import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
+from .cluster import DVC, Checkpoint, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 
-__all__ = ["DVC", "NeuralMixtureEM", "PreciseFeatureGAN", "StatDEC", "__version__", "load"]
+__all__ = [
+    "DVC",
+    "Checkpoint",
+    "NeuralMixtureEM",
+    "PreciseFeatureGAN",
+    "StatDEC",
+    "__version__",
+    "load",
+]

@@ -9,5 +9,13 @@ class GeneratorDivergenceWarning(UserWarning):
     """Generated samples ceased to look like the data while training went on."""
 
 
+class NonFiniteLossWarning(UserWarning):
+    """The loss became infinite or NaN; training went on from before, with half the rate."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is damaged, or of other data, parameters or versions."""
+
+
 class ModelFileError(ValueError):
     """A file that is no model of this package, or is damaged, or asks for what was not trusted."""

@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse
 import torch
 from numpydoc.docscrape import NumpyDocString
+from sklearn.base import BaseEstimator
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -26,9 +27,9 @@ from skdeepclust.exceptions import DeadClusterWarning
 from skdeepclust.metrics import clustering_accuracy_scorer, silhouette_scorer
 
 ESTIMATORS = [
-    getattr(skdeepclust, name)
-    for name in skdeepclust.__all__
-    if inspect.isclass(getattr(skdeepclust, name))
+    member
+    for member in (getattr(skdeepclust, name) for name in skdeepclust.__all__)
+    if inspect.isclass(member) and issubclass(member, BaseEstimator)
 ]
 
 

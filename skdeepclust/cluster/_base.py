@@ -10,12 +10,12 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from numbers import Integral, Real
+from os import PathLike
 
 import numpy as np
 import torch
+from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -24,6 +24,7 @@ from sklearn.base import (
 )
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch.history import History
 from torch import Tensor, nn
 
 from .._persistence import save
@@ -40,6 +41,8 @@ from ..training import (
     seeded_construction,
     spawn_seeds,
 )
+from ._checkpoint import Checkpoint, CheckpointFile, Progress
+from ._run import Run
 
 FLOAT_OR_BYTE = [np.float32, np.uint8]
 
@@ -68,44 +71,6 @@ class ClusteringModule(nn.Module, ABC):
         """Renumber the clusters: the new cluster j is the old ``order[j]``."""
 
 
-@dataclass
-class Run:
-    """One restart: what lives as long as a training does."""
-
-    rows: Rows
-    seed: int
-    device: torch.device
-    module: ClusteringModule = None
-    net: PhasedNet = None
-    # From the indices and the samples of a batch to transformed samples, where an algorithm
-    # has a use for them.
-    transform: Callable[[Tensor, Tensor], Tensor] | None = None
-    n_iter: int = 0
-    converged: bool = False
-    stop_reason: str = "max_epochs"
-    score: float = -np.inf
-    # Of the whole data, as transform and predict give them, where a training ends with them.
-    embedding: Tensor | None = None
-    labels: Tensor | None = None
-    # Mean L_r of the whole data, where there is one.
-    reconstruction: float | None = None
-    generator: torch.Generator = field(init=False)
-    rng: np.random.RandomState = field(init=False)
-
-    def __post_init__(self):
-        self.generator = torch.Generator().manual_seed(self.seed)
-        self.rng = np.random.RandomState(self.seed % 2**32)
-
-    def map(self, function) -> Tensor:
-        """``function`` of every sample, in evaluation mode."""
-        return map_rows(function, self.module, self.rows)
-
-    def end(self, stop_reason: str) -> None:
-        """Record how the phase "cluster" ended."""
-        self.stop_reason, self.converged = stop_reason, stop_reason == "converged"
-        self.n_iter = sum(epoch["phase"] == "cluster" for epoch in self.net.history)
-
-
 class BaseDeepClusterer(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
 ):
@@ -129,6 +94,8 @@ class BaseDeepClusterer(
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "callbacks": [list, None],
+        "checkpoint": [str, PathLike, Checkpoint, None],
+        "n_jobs": [Integral, None],
         "device": [str, torch.device],
     }
 
@@ -210,19 +177,55 @@ class BaseDeepClusterer(
         self._validate_params()
         device = resolve_device(self.device)
         rows = self._validate_training_data(X, device)
-        best, scores = None, []
-        for seed in spawn_seeds(self.random_state, self.n_init):
-            run = self._run(rows, seed)
-            scores.append(run.score)
-            if best is None or run.score > best.score:
-                best = run
-        self._adopt(best)
-        self.restart_scores_ = np.array(scores)
+        seeds = spawn_seeds(self.random_state, self.n_init)
+        if self.n_init > 1 and effective_n_jobs(self.n_jobs) > 1:
+            self._adopt(*self._run_apart(rows, seeds))
+        else:
+            self._adopt(*self._run_in_turn(rows, seeds))
         return self
 
-    def _run(self, rows: Rows, seed: int) -> Run:
-        """One whole training from its own seed, and its unsupervised score."""
-        run = Run(rows, seed, rows.device)
+    def _run_in_turn(self, rows: Rows, seeds: list[int]) -> tuple[Run, list[float]]:
+        """The best restart, and the scores of all."""
+        file = None if self.checkpoint is None else CheckpointFile(self.checkpoint, self, rows)
+        progress = (file and file.load()) or Progress(seeds)
+        best = None
+        if progress.best is not None:
+            best = self._run(rows, progress.seeds[0], progress.best)
+        for seed in progress.seeds[len(progress.scores) :]:
+
+            def keep(state: dict):
+                progress.current = state
+                file.epoch_ends(progress)
+
+            run = self._run(rows, seed, progress.current, keep if file else None)
+            progress.scores.append(run.score)
+            progress.current = None
+            if best is None or run.score > best.score:
+                best, progress.best = run, run.state() if file else None
+            if run.interrupted:
+                best.stop_reason, best.converged = "interrupted", False
+                break
+            if file:
+                file.save(progress)
+        return best, progress.scores
+
+    def _run_apart(self, rows: Rows, seeds: list[int]) -> tuple[Run, list[float]]:
+        """The same in processes of their own."""
+        for name in ("checkpoint", "callbacks"):
+            if getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name} needs n_jobs=None: restarts in other processes, n_jobs={self.n_jobs}, "
+                    f"cannot reach it; set n_jobs=None or {name}=None"
+                )
+        runs = Parallel(self.n_jobs)(
+            delayed(_run_alone)(self, rows.X, str(rows.device), seed) for seed in seeds
+        )
+        scores = [run.score for run in runs]
+        return runs[int(np.argmax(scores))], scores
+
+    def _run(self, rows: Rows, seed: int, resumed: dict | None = None, keep=None) -> Run:
+        """One whole training from its own seed, or the rest of it, and its unsupervised score."""
+        run = Run(rows, seed, rows.device, resumed=resumed, keep=keep)
         with isolated_randomness(seed, rows.device), fast_matmul(rows.device):
             with seeded_construction(seed):
                 run.module = self._build_module(run).to(rows.device)
@@ -231,11 +234,15 @@ class BaseDeepClusterer(
                 batch_size=self._resolve_batch_size(len(rows)),
                 generator=run.generator,
                 device=rows.device,
+                keeper=run,
                 callbacks=self.callbacks,
                 verbose=self.verbose,
             )
             self._train(run)
             run.score = float(self._objective(run))
+            if run.labels is None:
+                run.labels = run.map(run.module.assign).argmax(1)
+            run.history, run.interrupted = run.net.history, run.net.interrupted_
         return run
 
     def _resolve_batch_size(self, n: int) -> int:
@@ -246,17 +253,18 @@ class BaseDeepClusterer(
         wanted = 2 ** int(math.log2(max(1, n / 25)))
         return min(self._largest_batch, max(self._smallest_batch, wanted))
 
-    def _adopt(self, run: Run) -> None:
+    def _adopt(self, run: Run, scores: list[float]) -> None:
         """Make a run's outcome the estimator's."""
+        self.restart_scores_ = np.array(scores)
         self.module_ = run.module.eval()
-        self.history_ = run.net.history
-        for epoch in self.history_:
-            del epoch["batches"]  # empty: losses are recorded per epoch
+        # Without the batches of each epoch, of which there are none: losses are recorded per epoch.
+        self.history_ = History(
+            {name: value for name, value in epoch.items() if name != "batches"}
+            for epoch in run.history
+        )
         self.n_iter_, self.converged_ = run.n_iter, run.converged
         self.stop_reason_ = run.stop_reason
         labels = run.labels
-        if labels is None:
-            labels = run.map(self.module_.assign).argmax(1)
         sizes = torch.bincount(labels, minlength=self.n_clusters)
         if (sizes == 0).any():  # fewer distinct samples than clusters: the empty ones come last
             order = torch.argsort((sizes == 0).int(), stable=True)
@@ -458,6 +466,11 @@ class BaseDeepClusterer(
         if "module_" in state:
             state["module_"] = copy.deepcopy(state["module_"]).cpu()
         return state
+
+
+def _run_alone(estimator: BaseDeepClusterer, X: np.ndarray, device: str, seed: int) -> Run:
+    """One restart in a process of its own."""
+    return estimator._run(estimator._as_rows(X, torch.device(device)), seed).ended()
 
 
 class ReconstructionMixin:

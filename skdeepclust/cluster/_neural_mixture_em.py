@@ -6,8 +6,6 @@ Expectation-Maximization for End-to-end Deep Clustering" (arXiv 2107.02453).
 
 from __future__ import annotations
 
-import copy
-import itertools
 import math
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -35,7 +33,7 @@ from ..training import (
     make_augmentation,
     map_rows,
 )
-from ._base import BaseDeepClusterer, ClusteringModule, Run
+from ._base import BaseDeepClusterer, ClusteringModule
 from ._phases import (
     RISE,
     cluster_means,
@@ -46,6 +44,7 @@ from ._phases import (
     train_phase,
 )
 from ._revival import revive_empty
+from ._run import Run, copied
 
 # The paper's γ and the batch size that it belongs to.
 GAMMA, GAMMA_BATCH = 5.0, 128
@@ -230,6 +229,9 @@ class NeuralMixtureEM(BaseDeepClusterer):
         division by 10 every so many steps.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
+    n_jobs : int or None, default=None
+        Processes to run restarts in, as joblib counts them; None is one after another in this one.
+        Each has its share of the cores, and sums may round otherwise with fewer threads.
     tol : float in [0, 1), default=0.001
         Training stops when a smaller share of the labels changes from one epoch to the next.
     random_state : int, RandomState instance or None, default=None
@@ -238,6 +240,10 @@ class NeuralMixtureEM(BaseDeepClusterer):
         Above 0: one progress line per phase.
     callbacks : list of skorch callbacks or None, default=None
         Told of every phase, epoch, batch and gradient.
+    checkpoint : str, path-like, Checkpoint or None, default=None
+        File in which the fit keeps its state, every five minutes or as a
+        :class:`~skdeepclust.Checkpoint` says. Where the file is there, a fit with the same data and
+        parameters goes on from it, and one with others refuses.
     device : str or torch.device, default='auto'
         "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps".
 
@@ -254,7 +260,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
     converged_ : bool
         Whether it ended by ``tol``.
     stop_reason_ : str
-        "converged", "max_epochs" or "callback".
+        "converged", "max_epochs", "callback" or "interrupted" (by Ctrl-C).
     restart_scores_ : ndarray of shape (n_init,)
         Unsupervised objective of each restart; higher is better. See Notes.
     history_ : skorch.history.History
@@ -351,10 +357,12 @@ class NeuralMixtureEM(BaseDeepClusterer):
         consistency_lr=1e-3,
         lr_decay="cosine",
         n_init=1,
+        n_jobs=None,
         tol=1e-3,
         random_state=None,
         verbose=0,
         callbacks=None,
+        checkpoint=None,
         device="auto",
     ):
         self.n_clusters = n_clusters
@@ -377,10 +385,12 @@ class NeuralMixtureEM(BaseDeepClusterer):
         self.consistency_lr = consistency_lr
         self.lr_decay = lr_decay
         self.n_init = n_init
+        self.n_jobs = n_jobs
         self.tol = tol
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.device = device
 
     # ------------------------------------------------------------------ the method
@@ -441,16 +451,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _train(self, run: Run) -> None:
         run.transform = self._make_transform(run)
-        if self.n_starts > 1:
-            self._explore(run)
-        start, start_score = copy.deepcopy(run.module.state_dict()), run.score
-        self._cluster(run)
-        run.score = self._unsupervised_scores(run, run.module.mixture).item()
-        run.net.history.record("objective", run.score)
-        if run.score < start_score:
-            run.module.load_state_dict(start)
-            run.score = start_score
-        self._finish(run)
+        run.perform(*([self._explore] if self.n_starts > 1 else []), self._cluster, self._finish)
 
     def _copies(self) -> str | Callable | None:
         """``augment``, resolved."""
@@ -492,24 +493,35 @@ class NeuralMixtureEM(BaseDeepClusterer):
         run.net.history.record("start_scores", scores.tolist())
         run.score = scores.max().item()
         module.mixture.adopt(starts, scores.argmax().item())
-        module.starts = None
 
     def _cluster(self, run: Run) -> None:
-        """Train the mixture by algorithm 1."""
+        """Train the mixture by algorithm 1, unless it was better before."""
+        start = copied(run.module.state_dict())
+        memory = run.remember(start=start, start_score=run.score)
+        self._train_mixture(run)
+        run.score = self._unsupervised_scores(run, run.module.mixture).item()
+        run.net.history.record("objective", run.score)
+        if run.score < memory["start_score"]:
+            run.module.load_state_dict(memory["start"])
+            run.score = memory["start_score"]
+
+    def _train_mixture(self, run: Run) -> None:
         epochs = resolve_epochs(self.max_epochs, run, steps=STEPS, at_least=0, at_most=40)
         per_epoch = round(min(1, epochs) * steps_per_epoch(run))
-        labels = torch.full((len(run.rows),), -1, device=run.device)
-        steps, seen, changed = itertools.count(1), 0, 0
+        unseen = torch.full((len(run.rows),), -1, device=run.device)
+        memory = run.remember(labels=unseen, step=0, seen=0, changed=0)
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-            nonlocal seen, changed
             p, losses = self._step(run, run.module.mixture, index, x)
-            new, index = p.squeeze(1).argmax(1), index.to(run.device)
-            seen, changed = seen + len(index), changed + (new != labels[index]).sum()
+            new, index, labels = p.squeeze(1).argmax(1), index.to(run.device), memory["labels"]
+            memory["seen"] += len(index)
+            memory["changed"] += (new != labels[index]).sum()
             labels[index] = new
-            if next(steps) % per_epoch == 0:
-                self._end_epoch(run, labels[labels >= 0], changed.item() / seen)
-                seen, changed = 0, 0
+            memory["step"] += 1
+            if memory["step"] % per_epoch == 0:
+                changed = memory["changed"].item() / memory["seen"]
+                self._end_epoch(run, labels[labels >= 0], changed)
+                memory["seen"] = memory["changed"] = 0
             return losses
 
         run.end(self._run_phase(run, "cluster", step, epochs))
@@ -577,6 +589,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
     def _finish(self, run: Run) -> None:
         """Normalise the scores over all the data, and describe the clusters."""
         module = run.module
+        module.starts = None
         z = run.map(module.embed)
         module.mixture.calibrate(z)
         run.labels = self._revive(run, z).argmax(1)

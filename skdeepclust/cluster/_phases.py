@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from ..networks import Standardize
 from ..training import Batches, Rows, Step, adam
-from ._base import Run
+from ._run import Run
 
 # Share of a phase's steps in which the learning rate rises, where it begins from fresh weights.
 RISE = 0.1

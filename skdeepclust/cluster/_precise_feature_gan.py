@@ -29,7 +29,7 @@ from ..objectives import (
     staircase,
 )
 from ..training import adam, make_augmentation
-from ._base import BaseDeepClusterer, ClusteringModule, Run, SamplingMixin
+from ._base import BaseDeepClusterer, ClusteringModule, SamplingMixin
 from ._phases import (
     cluster_means,
     cluster_shares,
@@ -38,6 +38,7 @@ from ._phases import (
     standardize_rows,
     steps_per_epoch,
 )
+from ._run import Run
 
 # Adam's β, as in the paper.
 BETAS = (0.5, 0.9)
@@ -212,12 +213,19 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         Course of the rates: half a cosine down to 0, none, or a division by 10 every so many steps.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
+    n_jobs : int or None, default=None
+        Processes to run restarts in, as joblib counts them; None is one after another in this one.
+        Each has its share of the cores, and sums may round otherwise with fewer threads.
     random_state : int, RandomState instance or None, default=None
         Determines everything that is random.
     verbose : int, default=0
         Above 0: one progress line.
     callbacks : list of skorch callbacks or None, default=None
         Told of every epoch, batch and gradient.
+    checkpoint : str, path-like, Checkpoint or None, default=None
+        File in which the fit keeps its state, every five minutes or as a
+        :class:`~skdeepclust.Checkpoint` says. Where the file is there, a fit with the same data and
+        parameters goes on from it, and one with others refuses.
     device : str or torch.device, default='auto'
         "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps".
 
@@ -234,7 +242,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     converged_ : bool
         False: adversarial losses do not settle, and training ends with its passes.
     stop_reason_ : str
-        "max_epochs" or "callback".
+        "max_epochs", "callback" or "interrupted" (by Ctrl-C).
     restart_scores_ : ndarray of shape (n_init,)
         Unsupervised objective of each restart; higher is better. See Notes.
     history_ : skorch.history.History
@@ -329,9 +337,11 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         lr=1e-3,
         lr_decay="cosine",
         n_init=1,
+        n_jobs=None,
         random_state=None,
         verbose=0,
         callbacks=None,
+        checkpoint=None,
         device="auto",
     ):
         self.n_clusters = n_clusters
@@ -354,9 +364,11 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         self.lr = lr
         self.lr_decay = lr_decay
         self.n_init = n_init
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.device = device
 
     # ------------------------------------------------------------------ the method
@@ -384,6 +396,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         return cluster_shares("cluster_prior", self.cluster_prior, self.n_clusters)
 
     def _train(self, run: Run) -> None:
+        run.perform(self._play, self._finish)
+
+    def _play(self, run: Run) -> None:
         """Algorithm 1."""
         module, net = run.module, run.net
         # A batch of the engine is what one step of the generator takes.
@@ -404,10 +419,11 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             name: decay(optimizers[name], self.lr_decay, n_steps * each)
             for name, (_, each) in networks.items()
         }
-        steps = itertools.count()
+        memory = run.remember(step=0)
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-            number = next(steps)
+            number = memory["step"]
+            memory["step"] += 1
             rising = self.noise_rise * n_steps
             noise_scale = number / rising if number < rising else 1.0
             x = module.standardize(x)
@@ -432,7 +448,6 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             )
         )
         self._warn_of_divergence(net.history)
-        self._finish(run)
 
     def _make_transform(self, run: Run) -> Callable[[Tensor], Tensor]:
         """``augment`` on standardised images."""

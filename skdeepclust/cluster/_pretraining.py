@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from ..objectives import reconstruction_error
-from ._base import Run
 from ._phases import RISE, train_phase
+from ._run import Run
 
 # Dropout of the layer-wise pretraining (Xie et al., 2016).
 LAYER_DROPOUT = 0.2

@@ -7,7 +7,6 @@ its targets and its end. An algorithm brings L_r, by a :class:`SelfTrainingModul
 
 from __future__ import annotations
 
-import itertools
 import math
 from abc import abstractmethod
 from numbers import Integral, Real
@@ -26,10 +25,11 @@ from ..objectives import (
     target_distribution,
 )
 from ..training import INFERENCE_BATCH, make_augmentation
-from ._base import BaseDeepClusterer, ClusteringModule, ReconstructionMixin, Run
+from ._base import BaseDeepClusterer, ClusteringModule, ReconstructionMixin
 from ._phases import resolve_epochs, steps_per_epoch, train_phase
 from ._pretraining import pretrain_end_to_end
 from ._revival import revive_empty
+from ._run import Run
 from ._start import start_responsibilities
 
 # Training steps, and how many epochs they may make.
@@ -144,10 +144,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         return PRETRAINING, JOINT_TRAINING
 
     def _train(self, run: Run) -> None:
-        self._pretrain(run)
-        responsibilities = self._start(run)
-        self._self_train(run, responsibilities)
-        run.reconstruction = self._finish(run)
+        run.perform(self._pretrain, self._start, self._self_train)
 
     @abstractmethod
     def _finish(self, run: Run) -> float:
@@ -160,7 +157,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         return resolve_epochs(self.pretrain_epochs, run, **self._schedules()[0])
 
     @torch.no_grad()
-    def _start(self, run: Run) -> Tensor:
+    def _start(self, run: Run) -> None:
         """Cluster the embeddings, scale them to the clusters, and put the centres there."""
         module = run.module
         z = run.map(module.embed)
@@ -176,29 +173,29 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             module.latent_map.whiten(z.mean(0), covariance)
             centers = module.latent_map(centers)
         module.centers.copy_(centers)
-        return r
+        run.memory["responsibilities"] = r
 
-    def _self_train(self, run: Run, responsibilities: Tensor) -> None:
+    def _self_train(self, run: Run) -> None:
         module, net = run.module, run.net
         warp = make_augmentation(self.augment, run.generator)
         epochs = resolve_epochs(self.max_epochs, run, **self._schedules()[1])
         per_epoch, quarter = steps_per_epoch(run), math.ceil(epochs * steps_per_epoch(run) / 4)
         interval = self.update_interval or min(per_epoch, quarter)
         warmup = quarter if self.warmup_epochs == "auto" else self.warmup_epochs * per_epoch
-        p, labels = responsibilities, responsibilities.argmax(1)
-        steps = itertools.count()
+        responsibilities = run.memory["responsibilities"]
+        memory = run.remember(p=responsibilities, labels=responsibilities.argmax(1), step=0)
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-            nonlocal p, labels
-            now = next(steps)
+            now = memory["step"]
+            memory["step"] += 1
             if now >= warmup and (now - warmup) % interval == 0:
-                p, labels, changed = self._update_target(run, labels)
+                memory["p"], memory["labels"], changed = self._update_target(run, memory["labels"])
                 if now > warmup and changed < self.tol:
                     net.stop("converged")
             # A warped image is to be given back upright: the embedding need not hold the warp.
             seen = x if warp is None else warp(x)
             q, reconstruction = module.joint_losses(x, seen, run.generator)
-            kl = assignment_kl(p[index.to(p.device)], q).mean()
+            kl = assignment_kl(memory["p"][index.to(q.device)], q).mean()
             reconstruction = reconstruction.mean()
             weight = self.clustering_weight
             loss = weight * kl + (1 - weight) * reconstruction  # λ KL(P‖Q) + (1 - λ) L_r
@@ -209,6 +206,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         run.end(train_phase(run, "cluster", module.parameters(), step, **schedule))
         run.embedding = run.map(module.embed)
         run.labels = self._revive(run, run.embedding).argmax(1)
+        run.reconstruction = self._finish(run)
 
     def _update_target(self, run: Run, labels: Tensor) -> tuple[Tensor, Tensor, float]:
         """Target and labels of the whole data, and the share of labels that changed."""

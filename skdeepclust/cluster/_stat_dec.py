@@ -14,9 +14,9 @@ from .._sklearn_compat import StrOptions
 from ..networks import StatisticsPooling, evaluating, make_autoencoder
 from ..objectives import gaussian_log_likelihood, reconstruction_error
 from ..training import Rows, inference_parts
-from ._base import Run
 from ._phases import standardize_rows
 from ._pretraining import pretrain_layer_wise
+from ._run import Run
 from ._self_training import SelfTrainingClusterer, SelfTrainingModule
 
 
@@ -164,6 +164,9 @@ class StatDEC(SelfTrainingClusterer):
         that finds ``n_clusters`` clusters in the embedding.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
+    n_jobs : int or None, default=None
+        Processes to run restarts in, as joblib counts them; None is one after another in this one.
+        Each has its share of the cores, and sums may round otherwise with fewer threads.
     warmup_epochs : int >= 0 or "auto", default=3
         Joint epochs in which P are the responsibilities of the start; "auto" is a quarter of the
         joint training.
@@ -199,6 +202,10 @@ class StatDEC(SelfTrainingClusterer):
         Above 0: one progress line per phase.
     callbacks : list of skorch callbacks or None, default=None
         Told of every phase, epoch, batch and gradient.
+    checkpoint : str, path-like, Checkpoint or None, default=None
+        File in which the fit keeps its state, every five minutes or as a
+        :class:`~skdeepclust.Checkpoint` says. Where the file is there, a fit with the same data and
+        parameters goes on from it, and one with others refuses.
     device : str or torch.device, default='auto'
         "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps".
 
@@ -215,7 +222,7 @@ class StatDEC(SelfTrainingClusterer):
     converged_ : bool
         Whether it ended by ``tol``.
     stop_reason_ : str
-        "converged", "max_epochs" or "callback".
+        "converged", "max_epochs", "callback" or "interrupted" (by Ctrl-C).
     restart_scores_ : ndarray of shape (n_init,)
         Unsupervised objective of each restart, the negative joint loss; higher is better.
     history_ : skorch.history.History
@@ -292,6 +299,7 @@ class StatDEC(SelfTrainingClusterer):
         lr_decay="cosine",
         init="gmm",
         n_init=1,
+        n_jobs=None,
         warmup_epochs=3,
         clustering_weight=0.5,
         degrees_of_freedom=1.0,
@@ -305,6 +313,7 @@ class StatDEC(SelfTrainingClusterer):
         random_state=None,
         verbose=0,
         callbacks=None,
+        checkpoint=None,
         device="auto",
     ):
         self.n_clusters = n_clusters
@@ -321,6 +330,7 @@ class StatDEC(SelfTrainingClusterer):
         self.lr_decay = lr_decay
         self.init = init
         self.n_init = n_init
+        self.n_jobs = n_jobs
         self.warmup_epochs = warmup_epochs
         self.clustering_weight = clustering_weight
         self.degrees_of_freedom = degrees_of_freedom
@@ -334,6 +344,7 @@ class StatDEC(SelfTrainingClusterer):
         self.random_state = random_state
         self.verbose = verbose
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.device = device
 
     # ------------------------------------------------------------------ the method

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol
 
 import torch
 from skorch import NeuralNet
@@ -21,6 +22,20 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from ._batches import Batches, Rows
 from ._progress import PhaseProgress
+
+
+class Keeper(Protocol):
+    """Keeps the state of a training from epoch to epoch."""
+
+    def phase_begins(self, net: PhasedNet) -> int | None:
+        """How many epochs of the phase lie behind; None where the whole phase does."""
+
+    def epoch_ends(self, net: PhasedNet, epochs: int) -> None:
+        """So many epochs of the phase are done."""
+
+    def go_back(self, net: PhasedNet) -> int:
+        """Restore the last epoch's state at half the rate; how many epochs then lie behind."""
+
 
 # One training step: from a batch's indices and samples to its losses by name; "loss" comes first.
 Step = Callable[[Tensor, Tensor], Mapping[str, Tensor]]
@@ -43,6 +58,8 @@ class PhasedNet(NeuralNet):
     generator : torch.Generator
         Draws the order of the samples.
     device : torch.device
+    keeper : Keeper
+        Asked where a phase begins, and told of every epoch.
     callbacks : list of skorch callbacks or None
         Told of every phase, epoch, batch and gradient.
     verbose : int
@@ -56,10 +73,13 @@ class PhasedNet(NeuralNet):
         batch_size: int,
         generator: torch.Generator,
         device: torch.device,
+        keeper: Keeper,
         callbacks: list | None = None,
         verbose: int = 0,
     ):
-        self.generator = generator
+        self.generator, self.keeper = generator, keeper
+        # Whether any batch was trained on, and whether the user asked to end it.
+        self.worked_ = self.interrupted_ = False
         super().__init__(
             module,
             criterion=nn.Identity,
@@ -120,8 +140,16 @@ class PhasedNet(NeuralNet):
         Returns
         -------
         str
-            "max_epochs", "callback", or what :meth:`stop` was given.
+            "max_epochs", "callback", "interrupted", or what :meth:`stop` was given.
+
+        Raises
+        ------
+        FloatingPointError
+            When the loss becomes infinite or NaN a second time; after the first, training goes back
+            to the epoch before with half the learning rate.
         """
+        if self.interrupted_:
+            return "interrupted"
         self.phase_, self.phase_epochs_, self.stop_reason_ = name, math.ceil(epochs), None
         self.optimizers_, self.schedulers_ = dict(optimizers), dict(schedulers or {})
         # Not registered with skorch: its parameters are the phase's, not ones to be set by name.
@@ -129,18 +157,28 @@ class PhasedNet(NeuralNet):
         for chosen in self.optimizers_.values():
             for group in chosen.param_groups:  # skorch's LRScheduler resumes from it
                 group.setdefault("initial_lr", group["lr"])
+        done = self.keeper.phase_begins(self)
+        if done is None:
+            return "max_epochs"
         batches = Batches(rows, self.batch_size, self.generator)
+        n_batches = len(batches) if epochs >= 1 else round(epochs * len(batches))
         self.module_.train()
         self.notify("on_train_begin", X=rows)
-        n_batches = len(batches) if epochs >= 1 else round(epochs * len(batches))
-        for _ in range(math.ceil(epochs)):
+        while done < math.ceil(epochs) and not self.stop_reason_:
             self.notify("on_epoch_begin", dataset_train=rows)
             self.history.record("phase", name)
             iterator = itertools.islice(batches, n_batches)
             self.run_single_epoch(iterator, training=True, prefix="train", step_fn=step)
+            loss = self.history[-1].get("train_loss", 0.0)
+            if not math.isfinite(loss):
+                if self.halved_:
+                    self._raise_non_finite(loss)
+                done = self.keeper.go_back(self)
+                continue
             self.notify("on_epoch_end", dataset_train=rows)
-            if self.stop_reason_:
-                break
+            done += 1
+            if not self.interrupted_:
+                self.keeper.epoch_ends(self, done)
         self.notify("on_train_end", X=rows)
         return self.stop_reason_ or "max_epochs"
 
@@ -148,8 +186,16 @@ class PhasedNet(NeuralNet):
         sums: dict[str, Tensor | float] = {}
         seen = 0
         for index, x in iterator:
-            self.notify("on_batch_begin", batch=x, training=training)
-            losses = step_fn(index, x)
+            try:
+                self.notify("on_batch_begin", batch=x, training=training)
+                losses = step_fn(index, x)
+            except KeyboardInterrupt:  # the user's; that of a callback does not get here
+                if not self.worked_:
+                    raise
+                self.interrupted_ = True
+                self.stop("interrupted")
+                break
+            self.worked_ = True
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.detach() * len(x)
             seen += len(x)
@@ -159,7 +205,6 @@ class PhasedNet(NeuralNet):
         for name, total in sums.items():
             key = f"{prefix}_loss" if name == "loss" else name  # callbacks look for "train_loss"
             self.history.record(key, float(total) / seen)
-        self._require_finite_loss(f"{prefix}_loss")
 
     def minimize(self, loss: Tensor, optimizer: str = "main") -> None:
         """One step of the named optimiser down the gradient of ``loss``."""
@@ -179,10 +224,8 @@ class PhasedNet(NeuralNet):
         if optimizer in self.schedulers_:
             self.schedulers_[optimizer].step()
 
-    def _require_finite_loss(self, key: str) -> None:
-        loss = self.history[-1, key]
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"the loss became {loss} in epoch {self.history[-1, 'epoch']} (phase "
-                f"{self.phase_!r}); lower lr, or look for extreme values in X"
-            )
+    def _raise_non_finite(self, loss: float) -> None:
+        raise FloatingPointError(
+            f"the loss became {loss} in epoch {self.history[-1, 'epoch']} (phase {self.phase_!r}), "
+            "with half the learning rate too; lower lr, or look for extreme values in X"
+        )

@@ -1,0 +1,232 @@
+"""One restart: what lives as long as a training does, and how it is kept and taken up again."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from skorch.history import History
+from torch import Tensor
+from torch.optim import Optimizer
+
+from .._persistence import apply_settings, settings
+from ..exceptions import NonFiniteLossWarning
+from ..training import PhasedNet, Rows, map_rows
+
+# What a run has found out so far, beside its network and its memory.
+FINDINGS = (
+    "n_iter",
+    "converged",
+    "stop_reason",
+    "score",
+    "embedding",
+    "labels",
+    "reconstruction",
+)
+
+
+@dataclass
+class Run:
+    """One restart. A training is a sequence of stages, each a function of the run; what one leaves
+    to another, and what a training step must not forget, it puts into ``memory``."""
+
+    rows: Rows
+    seed: int
+    device: torch.device
+    module: ClusteringModule = None  # noqa: F821 - of the base, which imports this file
+    net: PhasedNet = None
+    # From the indices and the samples of a batch to transformed samples, where an algorithm
+    # has a use for them.
+    transform: Callable[[Tensor, Tensor], Tensor] | None = None
+    n_iter: int = 0
+    converged: bool = False
+    stop_reason: str = "max_epochs"
+    score: float = -np.inf
+    # Of the whole data, as transform and predict give them, where a training ends with them.
+    embedding: Tensor | None = None
+    labels: Tensor | None = None
+    # Mean L_r of the whole data, where there is one.
+    reconstruction: float | None = None
+    # How it ended, once it has.
+    history: History | None = None
+    interrupted: bool = False
+    # Tensors, numbers and words by name.
+    memory: dict = field(default_factory=dict)
+    # The state to go on from, and what is told of every new one.
+    resumed: dict | None = None
+    keep: Callable[[dict], None] | None = None
+    stage: int = 0
+    generator: torch.Generator = field(init=False)
+    rng: np.random.RandomState = field(init=False)
+
+    def __post_init__(self):
+        self.generator = torch.Generator().manual_seed(self.seed)
+        self.rng = np.random.RandomState(self.seed % 2**32)
+
+    def map(self, function) -> Tensor:
+        """``function`` of every sample, in evaluation mode."""
+        return map_rows(function, self.module, self.rows)
+
+    def remember(self, **initial) -> dict:
+        """The memory, in which what is not there yet has these values."""
+        for name, value in initial.items():
+            self.memory.setdefault(name, value)
+        return self.memory
+
+    def ended(self) -> Run:
+        """What counts after training, to be sent to another process."""
+        outcome = Run(None, self.seed, torch.device("cpu"))
+        for name in (*FINDINGS, "history", "interrupted"):
+            setattr(outcome, name, getattr(self, name))
+        outcome.module, outcome.labels = self.module.cpu(), self.labels.cpu()
+        outcome.embedding = None
+        return outcome
+
+    def end(self, stop_reason: str) -> None:
+        """Record how the phase "cluster" ended."""
+        self.stop_reason, self.converged = stop_reason, stop_reason == "converged"
+        self.n_iter = sum(epoch["phase"] == "cluster" for epoch in self.net.history)
+
+    def perform(self, *stages: Callable[[Run], None]) -> None:
+        """The stages in their order, from the one in which the resumed state was taken.
+
+        A stage that has no training phase runs whole or not at all. In one that has, what comes
+        before the phase runs again, so that it may not leave anything but what it finds anew.
+        """
+        for self.stage, stage in enumerate(stages):
+            if self.resumed is None or self.stage >= self.resumed["stage"]:
+                if self.resumed is not None and self.stage == self.resumed["stage"]:
+                    self._restore(self.resumed)
+                    self.resumed = self.resumed if self.resumed["phase"] else None
+                stage(self)
+                self.resumed = None
+        self.stage = len(stages)
+        if self.resumed is not None:  # a run that had ended
+            self._restore(self.resumed)
+
+    # ------------------------------------------------------------------ what the engine asks
+
+    def phase_begins(self, net: PhasedNet) -> int | None:
+        """How many epochs of the phase lie behind; None where the whole phase does."""
+        net.halved_ = False
+        epochs = 0
+        if self.resumed is not None:
+            if self.resumed["phase"] != net.phase_:
+                return None
+            epochs = self._resume_phase(net, self.resumed)
+            self.resumed = None
+        self._good = self.state(net, epochs)
+        return epochs
+
+    def epoch_ends(self, net: PhasedNet, epochs: int) -> None:
+        self._good = self.state(net, epochs)
+        if self.keep is not None:
+            self.keep(self._good)
+
+    def go_back(self, net: PhasedNet) -> int:
+        """To the last good epoch with half the learning rate; how many epochs lie behind."""
+        warnings.warn(
+            f"the loss became {net.history[-1, 'train_loss']} in phase {net.phase_!r}: training "
+            "goes back to where it was finite, with half the learning rate",
+            NonFiniteLossWarning,
+            stacklevel=2,
+        )
+        self._restore(self._good)
+        epochs = self._resume_phase(net, self._good)
+        net.halved_ = True
+        for optimizer in net.optimizers_.values():
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.5
+                group["initial_lr"] *= 0.5
+        for scheduler in net.schedulers_.values():
+            scheduler.base_lrs = [0.5 * rate for rate in scheduler.base_lrs]
+        return epochs
+
+    # ------------------------------------------------------------------ state
+
+    def state(self, net: PhasedNet | None = None, epochs: int = 0) -> dict:
+        """All that a run needs to go on from here: nested dicts and lists of tensors, numbers and
+        words, none of which training will change."""
+        state = {
+            "stage": self.stage,
+            "phase": None,
+            "module": self.module.state_dict(),
+            "settings": settings(self.module),
+            "memory": self.memory,
+            "findings": {name: getattr(self, name) for name in FINDINGS},
+            "history": [dict(epoch) for epoch in self.net.history],
+            "generator": self.generator.get_state(),
+            "rng": self.rng.get_state(legacy=False),
+            # Of a user's network.
+            "torch": torch.get_rng_state(),
+        }
+        if self.device.type == "cuda":
+            state["cuda"] = torch.cuda.get_rng_state(self.device)
+        if net is not None:
+            state |= {
+                "phase": net.phase_,
+                "epochs": epochs,
+                "halved": net.halved_,
+                "stopped": net.stop_reason_,
+                "optimizers": {n: o.state_dict() for n, o in net.optimizers_.items()},
+                "schedulers": {n: s.state_dict() for n, s in net.schedulers_.items()},
+            }
+        return copied(state)
+
+    def _restore(self, state: dict) -> None:
+        state = copied(state)
+        self.module.load_state_dict(state["module"])
+        apply_settings(self.module, state["settings"])
+        # Steps hold on to the memory: its content changes, not the dict.
+        self.memory.clear()
+        self.memory.update({name: self._here(value) for name, value in state["memory"].items()})
+        for name, value in state["findings"].items():
+            setattr(self, name, self._here(value))
+        self.net.history = History(state["history"])
+        self._restore_randomness(state)
+
+    def _here(self, value):
+        return value.to(self.device) if isinstance(value, Tensor) else value
+
+    def _restore_randomness(self, state: dict) -> None:
+        self.generator.set_state(state["generator"])
+        self.rng.set_state(state["rng"])
+        torch.set_rng_state(state["torch"])
+        if "cuda" in state and self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["cuda"], self.device)
+
+    def _resume_phase(self, net: PhasedNet, state: dict) -> int:
+        state = copied(state)
+        for name, optimizer in net.optimizers_.items():
+            load_optimizer(optimizer, state["optimizers"][name])
+        for name, scheduler in net.schedulers_.items():
+            scheduler.load_state_dict(state["schedulers"][name])
+        net.halved_, net.stop_reason_ = state["halved"], state["stopped"]
+        self._restore_randomness(state)
+        return state["epochs"]
+
+
+def load_optimizer(optimizer: Optimizer, state: dict) -> None:
+    """``load_state_dict``, with moments that lie in memory as their parameters do: fused steps go
+    through both by position."""
+    optimizer.load_state_dict(state)
+    for parameter, values in optimizer.state.items():
+        for name, value in values.items():
+            if value.shape == parameter.shape and value.stride() != parameter.stride():
+                values[name] = torch.empty_like(parameter).copy_(value)
+
+
+def copied(value):
+    """A copy of nested dicts, lists and tuples whose tensors and arrays are copies too."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, np.ndarray):
+        return value.copy()
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(copied(item) for item in value)
+    return value
