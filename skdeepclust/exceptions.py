@@ -13,6 +13,10 @@ class NonFiniteLossWarning(UserWarning):
     """The loss became infinite or NaN; training went on from before, with half the rate."""
 
 
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written; the training goes on."""
+
+
 class CheckpointError(ValueError):
     """A checkpoint that is damaged, or of other data, parameters or versions."""
 

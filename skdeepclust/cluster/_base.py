@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from numbers import Integral, Real
 from os import PathLike
 
@@ -32,6 +33,7 @@ from .._sklearn_compat import Interval, StrOptions
 from ..networks import require_images
 from ..training import (
     AUGMENTATIONS,
+    Interrupt,
     PhasedNet,
     Rows,
     fast_matmul,
@@ -188,7 +190,7 @@ class BaseDeepClusterer(
         """The best restart, and the scores of all."""
         file = None if self.checkpoint is None else CheckpointFile(self.checkpoint, self, rows)
         progress = (file and file.load()) or Progress(seeds)
-        best = None
+        best, interrupt = None, Interrupt()
         if progress.best is not None:
             best = self._run(rows, progress.seeds[0], progress.best)
         for seed in progress.seeds[len(progress.scores) :]:
@@ -197,12 +199,13 @@ class BaseDeepClusterer(
                 progress.current = state
                 file.epoch_ends(progress)
 
-            run = self._run(rows, seed, progress.current, keep if file else None)
+            with interrupt.noticed():
+                run = self._run(rows, seed, progress.current, keep if file else None, interrupt)
             progress.scores.append(run.score)
             progress.current = None
             if best is None or run.score > best.score:
                 best, progress.best = run, run.state() if file else None
-            if run.interrupted:
+            if interrupt.asked:
                 best.stop_reason, best.converged = "interrupted", False
                 break
             if file:
@@ -223,18 +226,28 @@ class BaseDeepClusterer(
         scores = [run.score for run in runs]
         return runs[int(np.argmax(scores))], scores
 
-    def _run(self, rows: Rows, seed: int, resumed: dict | None = None, keep=None) -> Run:
+    def _run(
+        self,
+        rows: Rows,
+        seed: int,
+        resumed: dict | None = None,
+        keep: Callable[[dict], None] | None = None,
+        interrupt: Interrupt | None = None,
+    ) -> Run:
         """One whole training from its own seed, or the rest of it, and its unsupervised score."""
         run = Run(rows, seed, rows.device, resumed=resumed, keep=keep)
         with isolated_randomness(seed, rows.device), fast_matmul(rows.device):
+            ended = resumed is not None and resumed["done"]
             with seeded_construction(seed):
-                run.module = self._build_module(run).to(rows.device)
+                module = self._empty_module() if ended else self._build_module(run)
+            run.module = module.to(rows.device)
             run.net = PhasedNet(
                 run.module,
                 batch_size=self._resolve_batch_size(len(rows)),
                 generator=run.generator,
                 device=rows.device,
                 keeper=run,
+                interrupt=interrupt,
                 callbacks=self.callbacks,
                 verbose=self.verbose,
             )
@@ -242,7 +255,7 @@ class BaseDeepClusterer(
             run.score = float(self._objective(run))
             if run.labels is None:
                 run.labels = run.map(run.module.assign).argmax(1)
-            run.history, run.interrupted = run.net.history, run.net.interrupted_
+            run.history = run.net.history
         return run
 
     def _resolve_batch_size(self, n: int) -> int:

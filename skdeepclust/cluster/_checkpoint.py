@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from .._tensor_file import decode, encode, read, write
 from .._version import __version__
-from ..exceptions import CheckpointError, ModelFileError
+from ..exceptions import CheckpointError, CheckpointWarning, ModelFileError
 from ..training import Rows
 
 # Parameters that a fit may be taken up with other values of.
@@ -132,13 +133,22 @@ class CheckpointFile:
         else:
             due = self.epochs >= asked
         if due:
+            self.epochs, self.written = 0, monotonic()
             self.save(progress)
 
     def save(self, progress: Progress) -> None:
+        """Write; a disk that is full is no reason to lose the training too."""
         tensors: dict[str, Tensor] = {}
         content = packed(vars(progress), "", tensors)
-        write(self.path, tensors, {"checkpoint": self.identity, "progress": content})
-        self.epochs, self.written = 0, monotonic()
+        try:
+            write(self.path, tensors, {"checkpoint": self.identity, "progress": content})
+        except OSError as error:
+            warnings.warn(
+                f"the checkpoint {str(self.path)!r} could not be written ({error}); the training "
+                "goes on, and the file of before, if there was one, is whole",
+                CheckpointWarning,
+                stacklevel=2,
+            )
 
 
 def seed_of(random_state) -> int | None:

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from .._persistence import apply_settings, settings
 from ..exceptions import NonFiniteLossWarning
-from ..training import PhasedNet, Rows, map_rows
+from ..training import Keeper, PhasedNet, Rows, map_rows
 
 # What a run has found out so far, beside its network and its memory.
 FINDINGS = (
@@ -29,7 +29,7 @@ FINDINGS = (
 
 
 @dataclass
-class Run:
+class Run(Keeper):
     """One restart. A training is a sequence of stages, each a function of the run; what one leaves
     to another, and what a training step must not forget, it puts into ``memory``."""
 
@@ -52,13 +52,13 @@ class Run:
     reconstruction: float | None = None
     # How it ended, once it has.
     history: History | None = None
-    interrupted: bool = False
     # Tensors, numbers and words by name.
     memory: dict = field(default_factory=dict)
     # The state to go on from, and what is told of every new one.
     resumed: dict | None = None
     keep: Callable[[dict], None] | None = None
     stage: int = 0
+    done: bool = False
     generator: torch.Generator = field(init=False)
     rng: np.random.RandomState = field(init=False)
 
@@ -79,7 +79,7 @@ class Run:
     def ended(self) -> Run:
         """What counts after training, to be sent to another process."""
         outcome = Run(None, self.seed, torch.device("cpu"))
-        for name in (*FINDINGS, "history", "interrupted"):
+        for name in (*FINDINGS, "history"):
             setattr(outcome, name, getattr(self, name))
         outcome.module, outcome.labels = self.module.cpu(), self.labels.cpu()
         outcome.embedding = None
@@ -97,21 +97,20 @@ class Run:
         before the phase runs again, so that it may not leave anything but what it finds anew.
         """
         for self.stage, stage in enumerate(stages):
-            if self.resumed is None or self.stage >= self.resumed["stage"]:
-                if self.resumed is not None and self.stage == self.resumed["stage"]:
-                    self._restore(self.resumed)
-                    self.resumed = self.resumed if self.resumed["phase"] else None
-                stage(self)
-                self.resumed = None
-        self.stage = len(stages)
-        if self.resumed is not None:  # a run that had ended
+            if self.resumed is not None:
+                if self.resumed["done"] or self.stage < self.resumed["stage"]:
+                    continue
+                self._restore(self.resumed)
+            stage(self)
+            self.resumed = None
+        self.done = True
+        if self.resumed is not None:
             self._restore(self.resumed)
 
     # ------------------------------------------------------------------ what the engine asks
 
     def phase_begins(self, net: PhasedNet) -> int | None:
         """How many epochs of the phase lie behind; None where the whole phase does."""
-        net.halved_ = False
         epochs = 0
         if self.resumed is not None:
             if self.resumed["phase"] != net.phase_:
@@ -152,6 +151,7 @@ class Run:
         words, none of which training will change."""
         state = {
             "stage": self.stage,
+            "done": self.done,
             "phase": None,
             "module": self.module.state_dict(),
             "settings": settings(self.module),

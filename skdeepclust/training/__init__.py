@@ -3,7 +3,8 @@
 from ._augment import AUGMENTATIONS, Augmentation, affine_warp, color_jitter, make_augmentation
 from ._batches import INFERENCE_BATCH, Batches, Rows, inference_batch, inference_parts, map_rows
 from ._device import fast_matmul, resolve_device
-from ._net import PhasedNet, Step, adam
+from ._interrupt import Interrupt
+from ._net import Keeper, PhasedNet, Step, adam
 from ._seed import isolated_randomness, seeded_construction, spawn_seeds
 
 __all__ = [
@@ -11,6 +12,8 @@ __all__ = [
     "INFERENCE_BATCH",
     "Augmentation",
     "Batches",
+    "Interrupt",
+    "Keeper",
     "PhasedNet",
     "Rows",
     "Step",

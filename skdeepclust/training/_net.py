@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol
 
 import torch
 from skorch import NeuralNet
@@ -21,20 +20,24 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ._batches import Batches, Rows
+from ._interrupt import Interrupt
 from ._progress import PhaseProgress
 
 
-class Keeper(Protocol):
-    """Keeps the state of a training from epoch to epoch."""
+class Keeper:
+    """Keeps the state of a training from epoch to epoch; this one keeps nothing."""
 
     def phase_begins(self, net: PhasedNet) -> int | None:
         """How many epochs of the phase lie behind; None where the whole phase does."""
+        return 0
 
     def epoch_ends(self, net: PhasedNet, epochs: int) -> None:
         """So many epochs of the phase are done."""
 
-    def go_back(self, net: PhasedNet) -> int:
-        """Restore the last epoch's state at half the rate; how many epochs then lie behind."""
+    def go_back(self, net: PhasedNet) -> int | None:
+        """Restore the last epoch's state at half the rate; how many epochs then lie behind. None
+        where there is no way back."""
+        return None
 
 
 # One training step: from a batch's indices and samples to its losses by name; "loss" comes first.
@@ -58,8 +61,10 @@ class PhasedNet(NeuralNet):
     generator : torch.Generator
         Draws the order of the samples.
     device : torch.device
-    keeper : Keeper
+    keeper : Keeper, optional
         Asked where a phase begins, and told of every epoch.
+    interrupt : Interrupt, optional
+        Asked after every batch whether to go on.
     callbacks : list of skorch callbacks or None
         Told of every phase, epoch, batch and gradient.
     verbose : int
@@ -73,13 +78,13 @@ class PhasedNet(NeuralNet):
         batch_size: int,
         generator: torch.Generator,
         device: torch.device,
-        keeper: Keeper,
+        keeper: Keeper | None = None,
+        interrupt: Interrupt | None = None,
         callbacks: list | None = None,
         verbose: int = 0,
     ):
-        self.generator, self.keeper = generator, keeper
-        # Whether any batch was trained on, and whether the user asked to end it.
-        self.worked_ = self.interrupted_ = False
+        self.generator = generator
+        self.keeper, self.interrupt = keeper or Keeper(), interrupt or Interrupt()
         super().__init__(
             module,
             criterion=nn.Identity,
@@ -104,6 +109,8 @@ class PhasedNet(NeuralNet):
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt:  # skorch's way for a callback to end the training
+            if self.interrupt.asked:  # but this is the user's
+                raise
             self.stop("callback")
 
     def stop(self, reason: str) -> None:
@@ -148,7 +155,7 @@ class PhasedNet(NeuralNet):
             When the loss becomes infinite or NaN a second time; after the first, training goes back
             to the epoch before with half the learning rate.
         """
-        if self.interrupted_:
+        if self.interrupt.asked:
             return "interrupted"
         self.phase_, self.phase_epochs_, self.stop_reason_ = name, math.ceil(epochs), None
         self.optimizers_, self.schedulers_ = dict(optimizers), dict(schedulers or {})
@@ -157,6 +164,7 @@ class PhasedNet(NeuralNet):
         for chosen in self.optimizers_.values():
             for group in chosen.param_groups:  # skorch's LRScheduler resumes from it
                 group.setdefault("initial_lr", group["lr"])
+        self.halved_ = False
         done = self.keeper.phase_begins(self)
         if done is None:
             return "max_epochs"
@@ -169,15 +177,15 @@ class PhasedNet(NeuralNet):
             self.history.record("phase", name)
             iterator = itertools.islice(batches, n_batches)
             self.run_single_epoch(iterator, training=True, prefix="train", step_fn=step)
-            loss = self.history[-1].get("train_loss", 0.0)
+            loss = self.history[-1, "train_loss"]
             if not math.isfinite(loss):
-                if self.halved_:
+                done = None if self.halved_ else self.keeper.go_back(self)
+                if done is None:
                     self._raise_non_finite(loss)
-                done = self.keeper.go_back(self)
                 continue
             self.notify("on_epoch_end", dataset_train=rows)
             done += 1
-            if not self.interrupted_:
+            if not self.interrupt.asked:
                 self.keeper.epoch_ends(self, done)
         self.notify("on_train_end", X=rows)
         return self.stop_reason_ or "max_epochs"
@@ -186,20 +194,15 @@ class PhasedNet(NeuralNet):
         sums: dict[str, Tensor | float] = {}
         seen = 0
         for index, x in iterator:
-            try:
-                self.notify("on_batch_begin", batch=x, training=training)
-                losses = step_fn(index, x)
-            except KeyboardInterrupt:  # the user's; that of a callback does not get here
-                if not self.worked_:
-                    raise
-                self.interrupted_ = True
-                self.stop("interrupted")
-                break
-            self.worked_ = True
+            self.notify("on_batch_begin", batch=x, training=training)
+            losses = step_fn(index, x)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.detach() * len(x)
             seen += len(x)
             self.notify("on_batch_end", batch=x, training=training, **losses)
+            self.interrupt.worked = True
+            if self.interrupt.asked:
+                self.stop("interrupted")
             if self.stop_reason_:
                 break
         for name, total in sums.items():
@@ -226,6 +229,6 @@ class PhasedNet(NeuralNet):
 
     def _raise_non_finite(self, loss: float) -> None:
         raise FloatingPointError(
-            f"the loss became {loss} in epoch {self.history[-1, 'epoch']} (phase {self.phase_!r}), "
-            "with half the learning rate too; lower lr, or look for extreme values in X"
+            f"the loss became {loss} in epoch {self.history[-1, 'epoch']} (phase {self.phase_!r}); "
+            "lower lr, or look for extreme values in X"
         )

@@ -1,0 +1,397 @@
+"""Fits that are ended from outside: killed and taken up again, interrupted, without a disk."""
+
+import errno
+import multiprocessing
+import os
+import shutil
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_blobs
+from skorch.callbacks import Callback
+
+import skdeepclust
+from skdeepclust import DVC, Checkpoint, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
+from skdeepclust.cluster._checkpoint import CheckpointFile
+from skdeepclust.exceptions import CheckpointError, CheckpointWarning, NonFiniteLossWarning
+
+SMALL = {
+    StatDEC: {
+        "hidden_dims": (16, 8),
+        "latent_dim": 3,
+        "pretrain": "layer_wise",
+        "pretrain_epochs": 2,
+        "max_epochs": 5,
+        "tol": 0.0,
+    },
+    DVC: {  # convolutions, whose weights and moments lie channels last
+        "input_shape": (1, 8, 8),
+        "hidden_dims": (4, 8),
+        "latent_dim": 2,
+        "pretrain_epochs": 2,
+        "max_epochs": 3,
+        "tol": 0.0,
+    },
+    NeuralMixtureEM: {
+        "hidden_dims": (8,),
+        "latent_dim": 4,
+        "n_starts": 4,
+        "start_epochs": 3,
+        "max_epochs": 5,
+        "tol": 0.0,
+        "batch_size": 16,
+    },
+    PreciseFeatureGAN: {
+        "hidden_dims": (16, 16),
+        "max_epochs": 8,
+        "batch_size": 32,
+        "noise_rise": 0.5,
+    },
+}
+each = pytest.mark.parametrize("Estimator", SMALL, ids=lambda E: E.__name__)
+# What differs from fit to fit, whatever else is the same.
+CLOCK = ("dur",)
+
+
+def small(Estimator, **params):
+    return Estimator(3, **{"random_state": 0, "n_init": 2, **SMALL[Estimator], **params})
+
+
+@pytest.fixture(scope="module", name="X")
+def blobs():
+    X = make_blobs(120, centers=3, n_features=64, random_state=0)[0]
+    return ((X - X.min()) / np.ptp(X)).astype(np.float32)
+
+
+def outcome(fitted):
+    """All that a fit leaves, but for the clock."""
+    history = [{k: v for k, v in row.items() if k not in CLOCK} for row in fitted.history_]
+    state = {n: t.numpy().tobytes() for n, t in fitted.module_.state_dict().items()}
+    plain = (fitted.labels_.tolist(), fitted.restart_scores_.tolist(), fitted.n_iter_)
+    return plain, fitted.stop_reason_, history, state
+
+
+class CrashError(Exception):
+    pass
+
+
+class CrashAfter(Callback):
+    """Raises at the end of the batch of this number."""
+
+    def __init__(self, batches):
+        self.batches = batches
+
+    def on_batch_end(self, net, **kwargs):
+        self.batches -= 1
+        if self.batches == 0:
+            raise CrashError
+
+
+class Count(Callback):
+    def __init__(self):
+        self.batches, self.epochs = 0, 0
+
+    def on_batch_end(self, net, **kwargs):
+        self.batches += 1
+
+    def on_epoch_end(self, net, **kwargs):
+        self.epochs += 1
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+@each
+def test_a_fit_that_crashed_goes_on_to_the_same_end(Estimator, X, tmp_path):
+    count = Count()
+    expected = outcome(small(Estimator, callbacks=[count]).fit(X))
+    for number in np.linspace(1, count.batches, 5).astype(int):
+        checkpoint = Checkpoint(tmp_path / f"{number}.checkpoint", epochs=1)
+        with pytest.raises(CrashError):
+            small(Estimator, checkpoint=checkpoint, callbacks=[CrashAfter(number)]).fit(X)
+        rest = Count()
+        resumed = small(Estimator, checkpoint=checkpoint, callbacks=[rest]).fit(X)
+        assert outcome(resumed) == expected, f"batch {number} of {count.batches}"
+        # It did go on, rather than begin anew: at most the epoch of the crash was done again.
+        per_epoch = count.batches / count.epochs
+        assert rest.batches <= count.batches - number + 2 * per_epoch
+
+
+def fit_and_say(Estimator, X, path, pipe):
+    torch.set_num_threads(1)
+    pipe.send(None)  # everything is imported
+    fitted = small(Estimator, checkpoint=Checkpoint(path, epochs=1)).fit(X)
+    pipe.send(outcome(fitted))
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Processes begin with everything imported, and no thread has been started in them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["skdeepclust", "sklearn.datasets", __name__])
+    return context
+
+
+def run_until(processes, Estimator, X, path, seconds):
+    """The outcome of a fit in another process, or None if it is killed after so many seconds."""
+    mine, its = processes.Pipe()
+    process = processes.Process(target=fit_and_say, args=(Estimator, X, path, its))
+    process.start()
+    mine.recv()
+    found = mine.recv() if seconds is None or mine.poll(seconds) else None
+    if found is None:
+        os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    return found
+
+
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is of POSIX systems")
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+@each
+def test_killed_at_random_moments(Estimator, X, tmp_path, processes):
+    start = time.perf_counter()
+    expected = run_until(processes, Estimator, X, tmp_path / "whole", None)
+    whole = time.perf_counter() - start
+    rng, path = np.random.RandomState(0), tmp_path / "killed"
+    found, kills = None, 0
+    while found is None:
+        found = run_until(processes, Estimator, X, path, rng.uniform(0, whole / 2))
+        kills += found is None
+        if kills == 20:
+            found = run_until(processes, Estimator, X, path, None)
+    assert kills > 0
+    assert found == expected
+
+
+@each
+def test_an_ended_fit_is_not_run_again(Estimator, X, tmp_path):
+    count = Count()
+    first = small(Estimator, checkpoint=tmp_path / "fit").fit(X)
+    again = small(Estimator, checkpoint=str(tmp_path / "fit"), callbacks=[count]).fit(X)
+    assert count.batches == 0
+    assert outcome(again) == outcome(first)
+
+
+def test_any_seed_is_the_checkpoint_s(X, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "fit", epochs=1)
+    with pytest.raises(CrashError):
+        small(StatDEC, random_state=None, checkpoint=checkpoint, callbacks=[CrashAfter(30)]).fit(X)
+    first = small(StatDEC, random_state=None, checkpoint=checkpoint).fit(X)
+    assert outcome(small(StatDEC, random_state=None, checkpoint=checkpoint).fit(X)) == outcome(
+        first
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lr": 0.5}, "parameters is {'lr': 0.001}, this fit's {'lr': 0.5}"),
+        ({"random_state": 1}, "random_state is 0, this fit's 1"),
+        ({"X": 2}, "its data is"),
+        ({"version": "0.0"}, "versions is {'skdeepclust': "),
+        ({"Estimator": DVC}, "class is StatDEC, this fit's DVC"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_another_fit_is_refused(change, message, X, tmp_path, monkeypatch):
+    path = tmp_path / "fit"
+    small(StatDEC, checkpoint=path).fit(X)
+    content = path.read_bytes()
+    params = dict(change)
+    data = params.pop("X", 1) * X
+    if version := params.pop("version", None):
+        monkeypatch.setattr("skdeepclust.cluster._checkpoint.__version__", version)
+    other = small(params.pop("Estimator", StatDEC), checkpoint=path, **params)
+    with pytest.raises(CheckpointError, match="remove the file or give another path") as caught:
+        other.fit(data)
+    assert message in str(caught.value)
+    assert path.read_bytes() == content
+    assert not hasattr(other, "labels_")
+
+
+def test_what_is_no_checkpoint_is_refused(X, tmp_path):
+    path = tmp_path / "fit"
+    model = small(StatDEC, checkpoint=path).fit(X)
+    content = path.read_bytes()
+    for wrong in (b"", b"text", content[: len(content) // 2], content[:-1] + b"\xff"):
+        path.write_bytes(wrong)
+        with pytest.raises(CheckpointError, match="no checkpoint, or damaged"):
+            small(StatDEC, checkpoint=path).fit(X)
+        assert path.read_bytes() == wrong
+    model.save(path)
+    with pytest.raises(CheckpointError, match="no checkpoint"):
+        small(StatDEC, checkpoint=path).fit(X)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="holds a None"):
+        skdeepclust.load(path)
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "message"),
+    [
+        (3, "checkpoint"),
+        (lambda: Checkpoint(3), "path=3"),
+        (lambda: Checkpoint("a", epochs=0), "epochs=0"),
+        (lambda: Checkpoint("a", minutes=-1), "minutes=-1"),
+    ],
+)
+def test_bad_checkpoints(checkpoint, message, X):
+    with pytest.raises(ValueError, match=message):
+        small(StatDEC, checkpoint=checkpoint() if callable(checkpoint) else checkpoint).fit(X)
+
+
+def test_the_folder_must_be_there(X, tmp_path):
+    with pytest.raises(FileNotFoundError, match="make it first"):
+        small(StatDEC, checkpoint=tmp_path / "no" / "fit").fit(X)
+
+
+def test_how_often(X, tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(CheckpointFile, "save", lambda self, progress: saved.append(progress))
+    count = Count()
+    params = {"n_init": 1, "callbacks": [count]}
+    small(StatDEC, checkpoint=Checkpoint(tmp_path / "fit", epochs=2), **params).fit(X)
+    assert len(saved) == count.epochs // 2 + 1  # and at the end
+    saved.clear()
+    small(StatDEC, checkpoint=tmp_path / "fit", n_init=1).fit(X)
+    assert len(saved) == 1  # five minutes did not pass
+    saved.clear()
+    small(StatDEC, checkpoint=Checkpoint(tmp_path / "fit", minutes=0), n_init=1).fit(X)
+    assert len(saved) == count.epochs + 1
+
+
+def test_a_full_disk_leaves_the_checkpoint_of_before(X, tmp_path, monkeypatch):
+    path, kept = tmp_path / "fit", tmp_path / "kept"
+    real, calls = os.fsync, []
+
+    def fsync(handle):
+        calls.append(handle)
+        if len(calls) > 6:  # two a file
+            if len(calls) == 7:
+                shutil.copy(path, kept)
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(handle)
+
+    expected = outcome(small(StatDEC).fit(X))
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.warns(CheckpointWarning, match="No space left on device"):
+        fitted = small(StatDEC, checkpoint=Checkpoint(path, epochs=1)).fit(X)
+    assert outcome(fitted) == expected
+    assert path.read_bytes() == kept.read_bytes()
+    assert sorted(tmp_path.iterdir()) == [path, kept]
+    monkeypatch.setattr(os, "fsync", real)
+    assert outcome(small(StatDEC, checkpoint=Checkpoint(path, epochs=1)).fit(X)) == expected
+
+
+# ------------------------------------------------------------------ Ctrl-C
+
+
+class CtrlC(Callback):
+    """As the user's, at the end of the batches of these numbers, counted over all phases."""
+
+    def __init__(self, *batches):
+        self.batches, self.seen = batches, 0
+
+    def on_batch_end(self, net, **kwargs):
+        self.seen += 1
+        if self.seen in self.batches:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+@each
+@pytest.mark.parametrize("share", [0.1, 0.9])
+def test_interrupted_fits_are_fitted(Estimator, share, X):
+    count = Count()
+    small(Estimator, n_init=1, callbacks=[count]).fit(X)
+    interrupt = CtrlC(max(2, int(share * count.batches)))
+    model = small(Estimator, n_init=3, callbacks=[interrupt])
+    with pytest.warns(UserWarning, match="a second Ctrl-C"):
+        model.fit(X)
+    assert interrupt.seen == interrupt.batches[0]  # not one batch more
+    assert model.stop_reason_ == "interrupted"
+    assert not model.converged_
+    assert model.restart_scores_.shape == (1,)
+    assert np.array_equal(model.predict(X), model.labels_)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_interrupt_raises(X):
+    class Twice(CtrlC):
+        def on_train_end(self, net, **kwargs):
+            if self.seen >= self.batches[0]:
+                signal.raise_signal(signal.SIGINT)
+
+    model = small(StatDEC, callbacks=[Twice(20)])
+    with pytest.warns(UserWarning, match="second"), pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert not hasattr(model, "labels_")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_before_any_work_raises(X):
+    class AtOnce(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        small(StatDEC, callbacks=[AtOnce()]).fit(X)
+
+
+def test_the_users_handler_stays(X):
+    seen = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: seen.append(number))
+    try:
+        model = small(StatDEC, n_init=1, callbacks=[CtrlC(5)]).fit(X)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == [signal.SIGINT]
+    assert model.stop_reason_ != "interrupted"
+
+
+# ------------------------------------------------------------------ losses that are no numbers
+
+
+class Poison(Callback):
+    """Makes a weight NaN in batches of these numbers."""
+
+    def __init__(self, *batches):
+        self.batches, self.seen, self.rates = batches, 0, []
+
+    def on_batch_begin(self, net, **kwargs):
+        self.seen += 1
+        if self.seen in self.batches:
+            parameters = (
+                p for o in net.optimizers_.values() for g in o.param_groups for p in g["params"]
+            )
+            with torch.no_grad():
+                next(parameters).fill_(torch.nan)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.rates.append(net.optimizer_.param_groups[0]["initial_lr"])
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+@each
+def test_a_loss_that_is_no_number_goes_back_once(Estimator, X):
+    count = Count()
+    small(Estimator, n_init=1, callbacks=[count]).fit(X)
+    poison = Poison(count.batches // 2)
+    model = small(Estimator, n_init=1, callbacks=[poison])
+    with pytest.warns(NonFiniteLossWarning, match="half the learning rate"):
+        model.fit(X)
+    assert np.isfinite(model.history_[:, "train_loss"]).all()
+    assert len(poison.rates) == count.epochs  # no epoch is lost
+    assert sorted({rate / poison.rates[0] for rate in poison.rates}) == [0.5, 1.0]
+    assert np.isfinite(model.transform(X)).all()
+
+
+def test_a_second_such_loss_raises(X):
+    model = small(StatDEC, n_init=1, callbacks=[Poison(3, 10)])
+    with (
+        pytest.warns(NonFiniteLossWarning),
+        pytest.raises(FloatingPointError, match="lower lr, or look for extreme values"),
+    ):
+        model.fit(X)
+    assert not hasattr(model, "labels_")
