@@ -513,3 +513,32 @@ def test_documented_attributes(Estimator, X):
     documented = {a.name for a in NumpyDocString(Estimator.__doc__)["Attributes"]}
     fitted = small(Estimator).fit(pd.DataFrame(X, columns=list("abcde")))
     assert {name for name in vars(fitted) if name.endswith("_")} == documented
+
+
+# ---------------------------------------------------------------------------------------------
+# Restarts in processes
+
+
+@each
+def test_restarts_in_processes_are_those_in_turn(Estimator, X):
+    """With as many threads, to the bit."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # what each of two workers gets on two cores
+    try:
+        in_turn = small(Estimator, n_init=3).fit(X)
+    finally:
+        torch.set_num_threads(threads)
+    with joblib.parallel_config("loky", n_jobs=2, inner_max_num_threads=1):
+        apart = small(Estimator, n_init=3, n_jobs=2).fit(X)
+    assert np.array_equal(apart.labels_, in_turn.labels_)
+    assert np.array_equal(apart.restart_scores_, in_turn.restart_scores_)
+    assert np.array_equal(apart.transform(X), in_turn.transform(X))
+    assert [row["phase"] for row in apart.history_] == [row["phase"] for row in in_turn.history_]
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "callbacks"])
+def test_what_other_processes_cannot_reach(name, X, tmp_path):
+    value = {"checkpoint": tmp_path / "fit", "callbacks": [Callback()]}[name]
+    model = small(skdeepclust.StatDEC, n_init=2, n_jobs=2, **{name: value})
+    with pytest.raises(ValueError, match=f"{name} needs n_jobs=None"):
+        model.fit(X)

@@ -21,14 +21,10 @@ from skorch.callbacks import Callback
 from torch import nn
 
 import skdeepclust
-from skdeepclust import DVC, NeuralMixtureEM, StatDEC, _persistence
+from skdeepclust import DVC, NeuralMixtureEM, StatDEC, _tensor_file
 from skdeepclust.exceptions import ModelFileError
 
-ESTIMATORS = [
-    getattr(skdeepclust, name)
-    for name in skdeepclust.__all__
-    if inspect.isclass(getattr(skdeepclust, name))
-]
+ESTIMATORS = list(skdeepclust._persistence.registry().values())
 SHORT = {
     "DVC": {"hidden_dims": (8, 8), "latent_dim": 3, "pretrain_epochs": 2, "max_epochs": 2},
     "StatDEC": {"hidden_dims": (8, 8), "latent_dim": 3, "pretrain_epochs": 2, "max_epochs": 2},
@@ -232,7 +228,7 @@ def test_a_failed_write_leaves_the_earlier_file(X, path, monkeypatch):
 
     for step in ("fsync", "replace"):
         with monkeypatch.context() as patch:
-            patch.setattr(_persistence.os, step, full)
+            patch.setattr(_tensor_file.os, step, full)
             with pytest.raises(OSError, match="No space left"):
                 short(StatDEC, random_state=1).fit(X).save(path)
         assert path.read_bytes() == before
@@ -244,7 +240,7 @@ def test_it_is_on_the_disk_before_it_has_its_name(X, path, monkeypatch):
     for step in ("fsync", "replace"):
         original = getattr(os, step)
         monkeypatch.setattr(
-            _persistence.os,
+            _tensor_file.os,
             step,
             lambda *a, _step=step, _do=original: (steps.append(_step), _do(*a))[1],
         )
@@ -281,7 +277,7 @@ def forge(whole, path, change):
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     del metadata["digest"]
     change(tensors, metadata)
-    metadata["digest"] = _persistence.digest(tensors, metadata)
+    metadata["digest"] = _tensor_file.digest(tensors, metadata)
     save_file(tensors, path, {"skdeepclust": json.dumps(metadata)})
 
 
@@ -340,6 +336,7 @@ def test_a_header_said_to_be_of_a_gigabyte(whole, path):
         (lambda t, m: m.update({"class": "os.system"}), "holds a 'os.system'; expected one of"),
         (lambda t, m: m.update({"class": ["StatDEC"]}), "expected one of"),
         (lambda t, m: m.update({"format": 2}), "has format 2"),
+        (lambda t, m: m["parameters"].update(checkpoint="/tmp/any"), "sets .'checkpoint'., which"),
         (lambda t, m: m["parameters"].update(network="/etc/passwd"), "make no network"),
         (lambda t, m: m["parameters"].update(network={"$import": "os:system"}), "asks to import"),
         (lambda t, m: m["parameters"].update(network={"$run": "1"}), r"unknown kind '\$run'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -101,6 +102,9 @@ def inference_parts(rows: Rows) -> Iterator[Tensor]:
 def map_rows(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows) -> Tensor:
     """``function`` of every row, batch by batch, with ``module`` in evaluation mode.
 
+    A GPU that runs out of memory is given half as many rows at a time from there on, with a
+    warning, until so few are too many.
+
     Returns
     -------
     Tensor of shape (n, ...) on the rows' device
@@ -109,14 +113,29 @@ def map_rows(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows
     was_training = module.training
     module.eval()
     try:
-        parts = []
-        for x in inference_parts(rows):
-            missing = SMALLEST_BATCH - len(x)
-            if missing > 0:
-                filled = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])])
-                parts.append(function(filled)[: len(x)])
+        parts, start, size = [], 0, inference_batch(rows)
+        while start < len(rows):
+            try:
+                parts.append(_filled(function, rows[slice(start, start + size)]))
+            except torch.OutOfMemoryError:
+                if size <= SMALLEST_BATCH:
+                    raise
+                size = max(SMALLEST_BATCH, size // 2)
+                warnings.warn(
+                    f"out of memory on {rows.device}: going on with {size} samples at a time",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
             else:
-                parts.append(function(x))
+                start += size
         return torch.cat(parts)
     finally:
         module.train(was_training)
+
+
+def _filled(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """``function`` of x, which is filled up to the smallest batch for it."""
+    missing = SMALLEST_BATCH - len(x)
+    if missing <= 0:
+        return function(x)
+    return function(torch.cat([x, x[-1:].expand(missing, *x.shape[1:])]))[: len(x)]

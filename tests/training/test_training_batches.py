@@ -248,3 +248,30 @@ def test_rows_are_kept_on_the_device():
         expected = Rows(X, (6,), 1 / 255, CPU)[index]
         assert rows[index].device.type == "cuda"
         torch.testing.assert_close(rows[index].cpu(), expected)
+
+
+def out_of_memory_above(limit, seen):
+    """The mean of rows, for which a device has memory for so many at a time."""
+
+    def mean(x):
+        seen.append(len(x))
+        if len(x) > limit:
+            raise torch.OutOfMemoryError
+        return x.mean(1)
+
+    return mean
+
+
+def test_map_rows_goes_on_with_smaller_batches_where_memory_runs_out(encoder):
+    rows, seen = make_rows(1000), []
+    with pytest.warns(RuntimeWarning, match="out of memory on cpu: going on with 128 samples"):
+        found = map_rows(out_of_memory_above(150, seen), encoder, rows)
+    assert torch.equal(found, rows[slice(0, 1000)].mean(1))
+    assert seen[:3] == [512, 256, 128]
+    assert max(seen[2:]) == 128  # and does not try the larger ones again
+
+
+@pytest.mark.filterwarnings("ignore:out of memory")
+def test_map_rows_gives_up_where_no_batch_is_small_enough(encoder):
+    with pytest.raises(torch.OutOfMemoryError):
+        map_rows(out_of_memory_above(31, []), encoder, make_rows(1000))
