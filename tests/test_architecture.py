@@ -12,7 +12,16 @@ import skdeepclust
 
 PACKAGE = Path(skdeepclust.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
-ROOMS = {"cluster", "objectives", "networks", "training", "metrics", "datasets", "inspection"}
+ROOMS = {
+    "cluster",
+    "objectives",
+    "networks",
+    "training",
+    "metrics",
+    "datasets",
+    "inspection",
+    "model_selection",
+}
 
 # Which other rooms a room may import; what is left out may import any.
 DOWNHILL = {
@@ -21,7 +30,8 @@ DOWNHILL = {
     "training": set(),
     "metrics": set(),
     "datasets": set(),
-    "inspection": ROOMS - {"cluster", "training"},
+    "inspection": ROOMS - {"cluster", "training", "model_selection"},
+    "model_selection": {"inspection", "metrics"},
     "cluster": {"training", "networks", "objectives", "metrics"},
 }
 
