@@ -5,6 +5,7 @@ Without arguments: our estimators and their peers on small data, in minutes, and
     python -m benchmarks peers --budget full        all data sets, three seeds: hours on two cores
     python -m benchmarks papers --budget quick      the papers' rows on subsets; default, full
     python -m benchmarks engine                     against bare torch loops and ClustPy; growth
+    python -m benchmarks selection                  scores against accuracy; numbers of clusters
     python -m benchmarks tables                     the tables, the picture, the README's part
 
 A run whose file is in ``results`` is not run again; one that was interrupted leaves none.
@@ -14,7 +15,17 @@ from __future__ import annotations
 
 import argparse
 
-from . import dvc, engine, neural_mixture_em, papers, peers, precise_feature_gan, readme, stat_dec
+from . import (
+    dvc,
+    engine,
+    neural_mixture_em,
+    papers,
+    peers,
+    precise_feature_gan,
+    readme,
+    selection,
+    stat_dec,
+)
 
 
 def tables() -> None:
@@ -22,6 +33,7 @@ def tables() -> None:
         module.BENCH.table()
     papers.table()
     peers.table()
+    selection.table()
     readme.main()
 
 
@@ -44,6 +56,7 @@ def main() -> None:
         if name == "peers":
             command.add_argument("--only", nargs="+", choices=peers.METHODS, metavar="METHOD")
     commands.add_parser("engine").add_argument("parts", nargs="*", metavar="PART")
+    commands.add_parser("selection")
     commands.add_parser("tables")
     options = vars(parser.parse_args())
     command = options.pop("command")
@@ -52,6 +65,8 @@ def main() -> None:
         papers.table()
     elif command == "engine":
         engine.main(**options)
+    elif command == "selection":
+        selection.main()
     elif command == "tables":
         tables()
     else:

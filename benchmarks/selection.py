@@ -1,0 +1,138 @@
+"""Choosing without labels: ``python -m benchmarks selection``.
+
+Whether the unsupervised score of a run goes with its accuracy, over 20 runs of each estimator on
+scikit-learn's digits; and which number of clusters :func:`sweep_n_clusters` recommends on sets whose
+number is known. Files in ``results/selection``, the table ``results/selection.md``.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from scipy.stats import spearmanr
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_blobs
+from sklearn.preprocessing import scale
+
+from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
+from skdeepclust.model_selection import sweep_n_clusters
+
+from ._bench import write_table
+from ._record import load, machine, path_of, run, versions
+
+GROUP = "selection"
+RUNS = 20
+ESTIMATORS = {
+    "NeuralMixtureEM": (NeuralMixtureEM, {}),
+    "NeuralMixtureEM, images": (NeuralMixtureEM, {"input_shape": (1, 8, 8)}),
+    "PreciseFeatureGAN": (PreciseFeatureGAN, {}),
+    "DVC, images": (DVC, {"input_shape": (1, 8, 8)}),
+    "StatDEC": (StatDEC, {}),
+}
+
+
+def restarts(names=None) -> None:
+    """20 runs of each estimator."""
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(np.float32)
+    for name in names or ESTIMATORS:
+        Estimator, params = ESTIMATORS[name]
+        for seed in range(RUNS):
+            model = Estimator(10, random_state=seed, **params)
+            score = {"score": lambda model=model: float(model.restart_scores_[0])}
+            run(GROUP, "digits", name, seed, X, y, model.fit_predict, **score)
+
+
+def blobs():
+    return make_blobs(800, centers=6, n_features=10, cluster_std=2.0, random_state=3)
+
+
+def table_of(loader):
+    X, y = loader(return_X_y=True)
+    return scale(X).astype(np.float32), y
+
+
+KNOWN = {
+    "six blobs": (blobs, range(3, 10)),
+    "iris": (lambda: table_of(load_iris), range(2, 8)),
+    "wine": (lambda: table_of(load_wine), range(2, 8)),
+    "breast cancer": (lambda: table_of(load_breast_cancer), range(2, 8)),
+    "digits": (lambda: load_digits(return_X_y=True), range(6, 15)),
+}
+
+
+def n_clusters(names=None) -> None:
+    """The recommendation for each set, by the quickest estimator."""
+    for name in names or KNOWN:
+        path = path_of(f"{GROUP}_n_clusters", name, "NeuralMixtureEM", 0)
+        if path.exists():
+            continue
+        loader, candidates = KNOWN[name]
+        X, y = loader()
+        sweep = sweep_n_clusters(NeuralMixtureEM(), X, candidates, random_state=0)
+        record = {
+            "data": name,
+            "true": len(np.unique(y)),
+            "candidates": sweep.n_clusters.tolist(),
+            "recommended": sweep.recommended,
+            "runner_up": sweep.runner_up,
+            "doubt": sweep.doubt,
+            "stability": sweep.stability.tolist(),
+            "silhouette": sweep.silhouette.tolist(),
+            "objective": sweep.objective.tolist(),
+            "versions": versions(),
+            "machine": machine(),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(record, indent=1) + "\n")
+        print(name, record["true"], record["recommended"], round(record["doubt"], 2), flush=True)
+
+
+def main() -> None:
+    n_clusters()
+    restarts()
+    table()
+
+
+def table() -> None:
+    records = load(GROUP)
+    lines = [
+        "# Choosing without labels",
+        "",
+        "Made by `python -m benchmarks tables`.",
+        "",
+        "## Does the score that `n_init` chooses by go with accuracy?",
+        "",
+        "scikit-learn's digits, rank correlation over runs; what the best of five, drawn again and "
+        "again from these, would have.",
+        "",
+        "| estimator | runs | rank correlation | median ACC | median of the best of five |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name in ESTIMATORS:
+        runs = [r for r in records if r["method"] == name]
+        if len(runs) > 2:
+            score, acc = (np.array([r[k] for r in runs]) for k in ("score", "acc"))
+            rng = np.random.RandomState(0)
+            drawn = [rng.permutation(len(runs))[:5] for _ in range(1000)]
+            chosen = np.median([acc[d[score[d].argmax()]] for d in drawn])
+            rank = spearmanr(score, acc).statistic
+            lines += [
+                f"| {name} | {len(runs)} | {rank:.2f} | {np.median(acc):.3f} | {chosen:.3f} |"
+            ]
+    lines += [
+        "",
+        "## How many clusters?",
+        "",
+        "`sweep_n_clusters(NeuralMixtureEM(), X, candidates, random_state=0)`.",
+        "",
+        "| data | true | candidates | recommended | doubt | runner-up |",
+        "| --- | ---: | --- | ---: | ---: | ---: |",
+    ]
+    for found in load(f"{GROUP}_n_clusters"):
+        tried = f"{found['candidates'][0]} to {found['candidates'][-1]}"
+        lines += [
+            f"| {found['data']} | {found['true']} | {tried} | {found['recommended']} | "
+            f"{found['doubt']:.2f} | {found['runner_up']} |"
+        ]
+    write_table(GROUP, [*lines, ""], records)
