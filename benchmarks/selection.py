@@ -1,8 +1,8 @@
 """Choosing without labels: ``python -m benchmarks selection``.
 
 Whether the unsupervised score of a run goes with its accuracy, over 20 runs of each estimator on
-scikit-learn's digits; and which number of clusters :func:`sweep_n_clusters` recommends on sets whose
-number is known. Files in ``results/selection``, the table ``results/selection.md``.
+scikit-learn's digits; and which number of clusters :func:`sweep_n_clusters` recommends on sets
+whose number is known. Files in ``results/selection``, the table ``results/selection.md``.
 """
 
 from __future__ import annotations
