@@ -1,5 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import settings
+
+# For test_fuzz.py: pytest tests/test_fuzz.py --hypothesis-profile=nightly
+settings.register_profile("nightly", max_examples=500)
 
 
 @pytest.fixture(scope="session")
