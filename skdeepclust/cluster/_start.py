@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 
 import numpy as np
@@ -10,6 +11,9 @@ from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+# catch_warnings is for all threads: one start at a time, or one puts another's filters back. A
+# start may hold another one, of a clusterer of ours.
+_filters = threading.RLock()
 # So many mixtures, each on its own part of the data.
 N_MIXTURES, SUBSET = 32, 5_000
 # At most so many components per cluster, and at least so many samples per parameter of a component.
@@ -39,7 +43,7 @@ def start_responsibilities(init, Z: np.ndarray, n_clusters: int, rng: np.random.
     ValueError
         When a user's clusterer does not return labels 0 to n_clusters - 1.
     """
-    with warnings.catch_warnings():
+    with _filters, warnings.catch_warnings():
         # Mixtures need not end, and where there are fewer distinct embeddings than clusters, dead
         # clusters get a warning of their own later.
         warnings.simplefilter("ignore", ConvergenceWarning)

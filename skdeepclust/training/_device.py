@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+
+from ._seed import SharedSetting
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -52,9 +55,11 @@ def fast_matmul(device: torch.device) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high")
-    try:
+    with _kept_precision.kept():
+        torch.set_float32_matmul_precision("high")
         yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+
+
+_kept_precision = SharedSetting(
+    torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, threading.Lock()
+)

@@ -1,0 +1,96 @@
+"""Fits side by side, in threads and processes, and what is left of them in the process."""
+
+import multiprocessing
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_blobs
+
+from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
+
+LEAN = {
+    StatDEC: {"hidden_dims": (8, 6), "latent_dim": 3, "pretrain_epochs": 3, "max_epochs": 4},
+    DVC: {"hidden_dims": (8, 6), "latent_dim": 3, "pretrain_epochs": 3, "max_epochs": 4},
+    NeuralMixtureEM: {"n_starts": 3, "start_epochs": 3, "max_epochs": 4},
+    PreciseFeatureGAN: {"hidden_dims": (16, 16), "max_epochs": 10},
+}
+X = make_blobs(150, centers=3, n_features=5, random_state=0)[0]
+
+
+def fit(Estimator):
+    """Labels and embedding, computed with one thread, as in processes that share the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        fitted = Estimator(3, random_state=0, **LEAN[Estimator]).fit(X)
+        return fitted.labels_, fitted.transform(X)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def alone():
+    return [fit(Estimator) for Estimator in LEAN]
+
+
+def assert_as_alone(found, alone):
+    for (labels, z), (expected, expected_z) in zip(found, alone * 2, strict=True):
+        assert np.array_equal(labels, expected)
+        assert np.array_equal(z, expected_z)
+
+
+def settings():
+    return (
+        torch.get_rng_state().tolist(),
+        torch.get_float32_matmul_precision(),
+        torch.is_grad_enabled(),
+        list(warnings.filters),
+    )
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+def test_threads(alone):
+    threads, before = torch.get_num_threads(), settings()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(fit, [*LEAN, *LEAN]))
+    finally:
+        torch.set_num_threads(threads)
+    assert_as_alone(found, alone)
+    assert settings() == before
+
+
+def methods():
+    known = multiprocessing.get_all_start_methods()
+    return [m for m in ("fork", "spawn", "forkserver") if m in known]
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.parametrize("method", methods())
+def test_processes(method, alone):
+    context = multiprocessing.get_context(method)
+    with ProcessPoolExecutor(2, mp_context=context) as pool:
+        found = list(pool.map(fit, [*LEAN, *LEAN], timeout=120))
+    assert_as_alone(found, alone)
+
+
+def test_import_brings_no_optional_package():
+    code = """
+import sys
+import sklearn, torch
+before = set(sys.modules)
+import skdeepclust
+print(*sorted({name.split('.')[0] for name in set(sys.modules) - before}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    brought = set(done.stdout.split())
+    assert "skorch" in brought
+    optional = {"matplotlib", "pandas", "polars", "umap", "bokeh", "PIL", "sphinx", "tensorboard"}
+    assert not brought & optional
