@@ -4,7 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: quickstart test lint bench clean
+# Tests run in so many processes, one thread each.
+JOBS   ?= 2
+
+.PHONY: quickstart test test-oldest test-nightly lint bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "skdeepclust needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
@@ -17,9 +20,19 @@ $(STAMP): pyproject.toml constraints.txt
 quickstart: $(STAMP)  ## cluster scikit-learn's digits and draw the result
 	$(BIN)/python examples/plot_01_quickstart.py
 
-test: $(STAMP)  ## the whole test suite
+test: $(STAMP) test-oldest  ## style, the whole suite, and scikit-learn's checks with its oldest version
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS)
+
+OLDEST := build/scikit-learn-1.6
+
+test-oldest: $(STAMP)  ## what every estimator must do, with the oldest scikit-learn
+	@test -d $(OLDEST) || $(BIN)/python -m pip install --quiet --no-deps --target $(OLDEST) 'scikit-learn==1.6.*'
+	PYTHONPATH=$(OLDEST) $(BIN)/python -c 'import sklearn; print("scikit-learn", sklearn.__version__)'
+	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest -n $(JOBS) tests/test_common.py
+
+test-nightly: $(STAMP)  ## two thousand cases of test_fuzz.py
+	$(BIN)/python -m pytest -n $(JOBS) tests/test_fuzz.py --hypothesis-profile=nightly
 
 bench: $(STAMP)  ## digits and vectors, five seeds (minutes), and the tables of all results there are
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

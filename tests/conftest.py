@@ -1,9 +1,15 @@
+import os
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 
 # For test_fuzz.py: pytest tests/test_fuzz.py --hypothesis-profile=nightly
 settings.register_profile("nightly", max_examples=500)
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each: more threads than cores crawl
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
