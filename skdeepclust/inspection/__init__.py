@@ -6,6 +6,7 @@ from ._densities import ClusterDensityDisplay
 from ._embedding import EmbeddingDisplay
 from ._gallery import ClusterGalleryDisplay, ClusterProfilesDisplay, rank_by_typicality
 from ._prototypes import PrototypesDisplay, most_relevant_samples, synthesize_prototypes
+from ._report import report
 from ._training import ClusterSizesDisplay, TrainingCurvesDisplay
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "TrainingCurvesDisplay",
     "most_relevant_samples",
     "rank_by_typicality",
+    "report",
     "synthesize_prototypes",
 ]

@@ -166,11 +166,36 @@ class ClusterProfilesDisplay:
                 f"{type(estimator).__name__} was fitted on images of shape "
                 f"{estimator.input_shape_}; expected a table. ClusterGalleryDisplay shows images"
             )
-        labels = estimator.predict(X)
-        X = np.asarray(X, dtype=np.float64)
         if feature_names is None:
-            numbered = [f"x{i}" for i in range(X.shape[1])]
-            feature_names = getattr(estimator, "feature_names_in_", numbered)
+            feature_names = getattr(estimator, "feature_names_in_", None)
+        return cls.from_predictions(
+            X,
+            estimator.predict(X),
+            len(estimator.cluster_centers_),
+            feature_names=feature_names,
+        )
+
+    @classmethod
+    def from_predictions(cls, X, labels, n_clusters=None, *, feature_names=None):
+        """Compute the profiles of given clusters; call :meth:`plot` to draw them.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        labels : array-like of shape (n,), int
+            At least 0.
+        n_clusters : int or None, default=None
+            None takes one more than the greatest label.
+        feature_names : sequence of str or None, default=None
+            None is "x0", "x1" and so on.
+
+        Returns
+        -------
+        ClusterProfilesDisplay
+        """
+        X, labels = np.asarray(X, dtype=np.float64), np.asarray(labels)
+        if feature_names is None:
+            feature_names = [f"x{i}" for i in range(X.shape[1])]
         if len(feature_names) != X.shape[1]:
             raise ValueError(
                 f"feature_names has {len(feature_names)} names; expected {X.shape[1]}, one for "
@@ -178,11 +203,26 @@ class ClusterProfilesDisplay:
             )
         scale = X.std(0)
         Z = (X - X.mean(0)) / np.where(scale > 0, scale, 1)
-        sizes = np.bincount(labels, minlength=len(estimator.cluster_centers_))
+        sizes = np.bincount(labels, minlength=n_clusters or 0)
         means = np.full((len(sizes), X.shape[1]), np.nan)
         for cluster in np.flatnonzero(sizes):
             means[cluster] = Z[labels == cluster].mean(0)
         return cls(means, [str(name) for name in feature_names], sizes)
+
+    def telling(self, n_features):
+        """The features that the clusters differ most in, in their order.
+
+        Parameters
+        ----------
+        n_features : int >= 1
+            How many; all where there are no more.
+
+        Returns
+        -------
+        ndarray of int
+        """
+        variance = np.nanvar(self.profiles, axis=0)
+        return np.sort(np.argsort(-variance, kind="stable")[:n_features])
 
     def plot(self, ax=None, *, max_features=25):
         """Draw a row for each feature and a column for each cluster.
@@ -199,8 +239,7 @@ class ClusterProfilesDisplay:
         """
         if not isinstance(max_features, Integral) or max_features < 1:
             raise ValueError(f"max_features={max_features!r}; expected an int >= 1")
-        telling = np.argsort(-np.nanvar(self.profiles, axis=0), kind="stable")[:max_features]
-        telling = np.sort(telling)
+        telling = self.telling(max_features)
         values = self.profiles[:, telling].T  # (n_features, K)
         n_features, n_clusters = values.shape
         names = [shorten(self.feature_names[i]) for i in telling]

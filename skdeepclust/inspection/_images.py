@@ -22,20 +22,25 @@ def as_images(estimator, X) -> np.ndarray:
     return X.reshape(len(X), *estimator.input_shape_)
 
 
-def to_pixels(images: np.ndarray) -> np.ndarray:
+def gray_limits(images: np.ndarray) -> tuple[float, float]:
+    """The numbers that become black and white: 0 and 1, where floats are within, or the least and
+    the greatest."""
+    low, high = float(images.min()), float(images.max())
+    return (0.0, 1.0) if low >= 0 and high <= 1 else (low, high)
+
+
+def to_pixels(images: np.ndarray, limits: tuple[float, float] | None = None) -> np.ndarray:
     """Pictures (..., C, H, W) to RGB bytes (..., H, W, 3), all on one scale.
 
-    Bytes stay as they are and floats within [0, 1] run from black to white; others do so from the
-    least to the greatest number. Three channels are colours, others are averaged.
+    Bytes stay as they are; of floats, ``limits`` become black and white, by default the
+    :func:`gray_limits`. Three channels are colours, others are averaged.
     """
     if images.shape[-3] != 3:
         images = images.mean(-3, keepdims=True).astype(images.dtype)
     if images.dtype != np.uint8 and images.size:
-        low, high = min(0.0, float(images.min())), max(1.0, float(images.max()))
-        if (low, high) != (0.0, 1.0):
-            low, high = float(images.min()), float(images.max())
+        low, high = limits or gray_limits(images)
         scaled = (images.astype(np.float32) - low) / max(high - low, 1e-12)
-        images = np.round(255 * scaled).astype(np.uint8)
+        images = np.round(255 * scaled.clip(0, 1)).astype(np.uint8)
     images = np.moveaxis(images, -3, -1)
     return np.broadcast_to(images, (*images.shape[:-1], 3))
 
