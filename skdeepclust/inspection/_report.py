@@ -313,7 +313,6 @@ NUMBER = {
     "text_font_size": "14px",
     "background_fill_color": "white",
     "background_fill_alpha": 0.75,
-    "padding": 1,
 }
 
 
