@@ -70,7 +70,7 @@ def report(estimator, X, path, labels=None, *, view="pca", random_state=0):
         When the page cannot be written.
     """
     check_is_fitted(estimator)
-    _require_packages()
+    require_packages()
     if view not in VIEWS:
         raise ValueError(f"view={view!r}; expected one of {list(VIEWS)}")
     proba = estimator.predict_proba(X)
@@ -327,7 +327,8 @@ def _svg(figure) -> str:
     return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 
-def _require_packages() -> None:
+def require_packages() -> None:
+    """An error that says what to install, where something is missing."""
     try:
         import bokeh  # noqa: F401
         import matplotlib  # noqa: F401
