@@ -152,6 +152,8 @@ def run_fit(options: argparse.Namespace) -> int:
     data = read_data(
         options.data, image_shape=(None, *(options.image_size or (None, None))), drop=_drop(options)
     )
+    if options.image_size and data.files is None:
+        raise ValueError(f"{options.data} is no folder of images; leave --image-size out")
     options.out.mkdir(parents=True, exist_ok=True)
     estimator.fit(data.X)
     estimator.set_params(callbacks=None, verbose=0)  # of this command, not of the model

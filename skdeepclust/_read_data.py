@@ -56,6 +56,10 @@ def read_data(
         When pillow or pandas is missing.
     """
     path = Path(path)
+    suffix = path.suffix.lower()
+    table = suffix in (".csv", ".parquet") and not path.is_dir()
+    if drop and not table:
+        raise ValueError(f"{path} has no columns to drop; expected a .csv or .parquet file")
     if path.is_dir():
         return _read_images(path, image_shape)
     if not path.exists():
@@ -63,11 +67,8 @@ def read_data(
             f"{path} is not there; expected a folder of images, or a .npy, .npz, .csv or .parquet "
             "file"
         )
-    suffix = path.suffix.lower()
-    if suffix in (".csv", ".parquet"):
+    if table:
         return Data(_read_table(path, suffix, drop))
-    if drop:
-        raise ValueError(f"{path} has no columns to drop; expected a .csv or .parquet file")
     if suffix == ".npy":
         return Data(np.load(path, mmap_mode="r"))
     if suffix == ".npz":

@@ -6,7 +6,7 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, resample
 from sklearn.utils.validation import check_is_fitted
 
 from ._images import as_images, holds_images, mosaic_size, show_mosaic, to_pixels
@@ -54,11 +54,10 @@ class ReconstructionDisplay:
         check_is_fitted(estimator)
         _require(estimator, "reconstruct", "no decoder", "StatDEC or DVC")
         _check_count(n_samples)
-        X = np.asarray(X)
         count = min(n_samples, len(X))
-        chosen = X[check_random_state(random_state).choice(len(X), count, replace=False)]
-        chosen = chosen[np.argsort(estimator.predict(chosen), kind="stable")]
-        back = estimator.reconstruct(chosen)
+        chosen = resample(X, replace=False, n_samples=count, random_state=random_state)
+        order = np.argsort(estimator.predict(chosen), kind="stable")
+        back, chosen = estimator.reconstruct(chosen)[order], np.asarray(chosen)[order]
         if not holds_images(estimator):
             return cls(chosen, back)
         originals = as_images(estimator, chosen)

@@ -7,7 +7,7 @@ from numbers import Integral
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, resample
 from sklearn.utils.validation import check_is_fitted
 
 from ._plotting import axes_to_draw_on, scatter_clusters
@@ -72,14 +72,13 @@ class EmbeddingDisplay:
         if max_samples is not None and (not isinstance(max_samples, Integral) or max_samples < 2):
             raise ValueError(f"max_samples={max_samples!r}; expected None or an int >= 2")
         rng = check_random_state(random_state)
+        indices = np.arange(len(X))
+        if max_samples is not None and len(X) > max_samples:
+            drawn = {"replace": False, "n_samples": max_samples, "random_state": rng}
+            X, indices = resample(X, indices, **drawn)
         proba = estimator.predict_proba(X)
-        n = len(proba)
-        indices = np.arange(n)
-        if max_samples is not None and n > max_samples:
-            indices = np.sort(rng.choice(n, max_samples, replace=False))
-        Z = estimator.transform(X)[indices]
+        Z = estimator.transform(X)
         points, centers = into_plane(Z, estimator.cluster_centers_, view, rng)
-        proba = proba[indices]
         return cls(points, proba.argmax(1), proba.max(1), centers, view=view, indices=indices)
 
     def plot(self, ax=None):

@@ -335,6 +335,24 @@ def test_reconstruction_of_a_table(blocks):
     np.testing.assert_allclose(y, ((2 * chosen - chosen.mean(0)) / chosen.std(0)).ravel())
 
 
+def test_names_of_features_reach_the_estimator(blocks):
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(np.random.RandomState(0).standard_normal((20, 3)), columns=list("abc"))
+    model = blocks(np.eye(2)[np.arange(20) % 2], input_shape=(3,))
+    seen = []
+
+    def take(x):
+        seen.append(list(x.columns))
+        return np.asarray(x)
+
+    model.reconstruct = take
+    model.transform = lambda x: take(x)[:, :2]
+    ReconstructionDisplay.from_estimator(model, X, n_samples=5)
+    EmbeddingDisplay.from_estimator(model, X, max_samples=5)
+    ClusterProfilesDisplay.from_estimator(model, X)
+    assert seen == [list("abc")] * 2
+
+
 def test_generated_samples_have_a_row_for_each_cluster(decoded):
     _, model = decoded
     display = GeneratedSamplesDisplay.from_estimator(model, n_samples=4).plot()
