@@ -140,7 +140,7 @@ class _Page:
         estimator, n = self.estimator, len(self.proba)
         scores = ", ".join(f"{score:.6g}" for score in estimator.restart_scores_)
         return {
-            "Samples shown": f"{n:,}",
+            "Samples": f"{n:,}",
             "Shape of a sample": str(tuple(estimator.input_shape_)),
             "Ended": f"{estimator.stop_reason_} after n_iter_={estimator.n_iter_}",
             "Unsupervised score of each restart": scores,

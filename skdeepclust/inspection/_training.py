@@ -259,7 +259,9 @@ class ClusterSizesDisplay:
         bars = ax.barh(numbers, self.sizes, color=color_of(0))
         shares = 100 * self.sizes / max(total, 1)
         names = [f"{n:,} ({s:.1f} %)" for n, s in zip(self.sizes, shares, strict=True)]
-        ax.bar_label(bars, names, padding=3, fontsize=8)
+        # The line ends where a number is.
+        behind = {"fc": "white", "ec": "none", "pad": 1}
+        ax.bar_label(bars, names, padding=3, fontsize=8, bbox=behind)
         ax.axvline(total / n_clusters, color="0.3", linestyle="--", linewidth=1, zorder=0)
         ax.set(xlabel="samples", ylabel="cluster", yticks=numbers)
         ax.set_xlim(0, 1.28 * max(self.sizes.max(), 1))  # room for the numbers beside the bars
