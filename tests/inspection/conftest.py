@@ -78,3 +78,40 @@ class Blocks(BaseEstimator):
 @pytest.fixture(scope="session")
 def blocks():
     return Blocks
+
+
+@pytest.fixture(scope="session")
+def assert_readable():
+    """No two texts of a figure overlap, and none is cut off."""
+    return _assert_readable
+
+
+def _assert_readable(figure):
+    """No two texts of a drawing overlap, and none is cut off."""
+    figure.draw_without_rendering()
+    renderer = figure.canvas.get_renderer()
+    boxes = []
+    for ax in figure.axes:
+        ticks = [
+            label
+            for axis in (ax.xaxis, ax.yaxis)
+            for place, label in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
+            if min(axis.get_view_interval()) <= place <= max(axis.get_view_interval())
+        ]
+        shown = [*ax.texts, *ticks, ax.title, ax.xaxis.label, ax.yaxis.label]
+        low, high = figure.bbox.min, figure.bbox.max
+        for text in shown:
+            if text.get_text() and text.get_visible():
+                box = _text_box(text, renderer)
+                assert (box.min >= low - 1).all(), text
+                assert (box.max <= high + 1).all(), text
+                boxes.append((text.get_text(), box.padded(-1.5)))
+    for i, (name, box) in enumerate(boxes):
+        for other, second in boxes[i + 1 :]:
+            assert not box.overlaps(second), f"{name!r} covers {other!r}"
+
+
+def _text_box(text, renderer):
+    from matplotlib.text import Text
+
+    return Text.get_window_extent(text, renderer)  # of an annotation without its line
