@@ -6,12 +6,9 @@ trusted that path.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
 import json
-import os
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +20,7 @@ from skorch.history import History
 from torch import Tensor
 
 from ._version import __version__
+from ._whole_file import write_whole
 from .exceptions import ModelFileError
 
 FORMAT = 1
@@ -162,32 +160,12 @@ def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> None:
-    """Write beside the file, see that it is on the disk, then put it in the file's place."""
+    """Write a file of these, in the place of one that is there only when it is whole."""
     from safetensors.torch import save as serialize
 
     metadata = {"format": FORMAT, **metadata}
     metadata["digest"] = digest(tensors, metadata)
-    content = serialize(dict(tensors), {KEY: json.dumps(metadata)})
-    umask = os.umask(0)
-    os.umask(umask)
-    handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(unfinished, 0o666 & ~umask)
-        os.replace(unfinished, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(unfinished)
-        raise
-    with contextlib.suppress(OSError):  # not every system can open a folder
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    write_whole(path, serialize(dict(tensors), {KEY: json.dumps(metadata)}))
 
 
 def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -21,7 +21,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 import skdeepclust
-from skdeepclust import DVC, NeuralMixtureEM, StatDEC, _tensor_file
+from skdeepclust import DVC, NeuralMixtureEM, StatDEC, _tensor_file, _whole_file
 from skdeepclust.exceptions import ModelFileError
 
 ESTIMATORS = list(skdeepclust._persistence.registry().values())
@@ -228,7 +228,7 @@ def test_a_failed_write_leaves_the_earlier_file(X, path, monkeypatch):
 
     for step in ("fsync", "replace"):
         with monkeypatch.context() as patch:
-            patch.setattr(_tensor_file.os, step, full)
+            patch.setattr(_whole_file.os, step, full)
             with pytest.raises(OSError, match="No space left"):
                 short(StatDEC, random_state=1).fit(X).save(path)
         assert path.read_bytes() == before
@@ -240,7 +240,7 @@ def test_it_is_on_the_disk_before_it_has_its_name(X, path, monkeypatch):
     for step in ("fsync", "replace"):
         original = getattr(os, step)
         monkeypatch.setattr(
-            _tensor_file.os,
+            _whole_file.os,
             step,
             lambda *a, _step=step, _do=original: (steps.append(_step), _do(*a))[1],
         )

@@ -1,0 +1,172 @@
+"""Samples out of files: a folder of images, arrays of numpy, tables."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+GRAY = ("1", "L", "LA")
+# Of 8 bits; what has more would lose them.
+COLORED = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "La")
+
+
+@dataclass
+class Data:
+    """Samples, and for images the files that they are from."""
+
+    X: Any
+    files: list[str] | None = None
+
+
+def read_data(
+    path: str | os.PathLike[str],
+    *,
+    image_shape: tuple[int | None, int | None, int | None] = (None, None, None),
+    drop: tuple[str, ...] = (),
+) -> Data:
+    """Read samples.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A folder, whose images are read by name, those in its folders too; a file .npy, or .npz with
+        one array or one that is called X; a file .csv or .parquet whose columns are features.
+    image_shape : (int or None, int or None, int or None), default=(None, None, None)
+        Channels, height and width that images are brought to. None is what they have: they must all
+        be of the same size then, and are grey where they all are.
+    drop : tuple of str, default=()
+        Columns of a table that are no features.
+
+    Returns
+    -------
+    Data
+
+    Raises
+    ------
+    OSError
+        When there is no such file, or it cannot be read.
+    ValueError
+        When it holds no samples, or others than these.
+    ImportError
+        When pillow or pandas is missing.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    table = suffix in (".csv", ".parquet") and not path.is_dir()
+    if drop and not table:
+        raise ValueError(f"{path} has no columns to drop; expected a .csv or .parquet file")
+    if path.is_dir():
+        return _read_images(path, image_shape)
+    if not path.exists():
+        raise FileNotFoundError(
+            f"{path} is not there; expected a folder of images, or a .npy, .npz, .csv or .parquet "
+            "file"
+        )
+    if table:
+        return Data(_read_table(path, suffix, drop))
+    if suffix == ".npy":
+        return Data(np.load(path, mmap_mode="r"))
+    if suffix == ".npz":
+        return Data(_read_npz(path))
+    raise ValueError(
+        f"{path} ends in {suffix!r}; expected a folder of images, or a .npy, .npz, .csv or "
+        ".parquet file"
+    )
+
+
+def _read_npz(path: Path) -> np.ndarray:
+    with np.load(path) as arrays:
+        names = list(arrays)
+        if "X" in names:
+            return arrays["X"]
+        if len(names) == 1:
+            return arrays[names[0]]
+    raise ValueError(f"{path} holds the arrays {names}; expected one, or one that is called X")
+
+
+def _read_table(path: Path, suffix: str, drop: tuple[str, ...]):
+    try:
+        import pandas
+
+        table = pandas.read_csv(path) if suffix == ".csv" else pandas.read_parquet(path)
+    except ImportError as error:
+        raise ImportError(
+            f"reading {suffix} needs pandas, and .parquet pyarrow ({error}); install them with: "
+            "pip install 'skdeepclust[cli]'"
+        ) from error
+    except ValueError as error:  # of what is damaged or empty, it does not say the name
+        raise ValueError(f"{path} is no {suffix} table: {error}") from error
+    table.columns = [str(name) for name in table.columns]
+    if unknown := [name for name in drop if name not in table.columns]:
+        raise ValueError(f"{path} has no columns {unknown} to drop; it has {list(table.columns)}")
+    table = table.drop(columns=list(drop))
+    words = list(table.select_dtypes(exclude=["number", "bool"]).columns)
+    if words:
+        raise ValueError(
+            f"the columns {words} of {path} are no numbers; leave them out with "
+            + " ".join(f"--drop {name!r}" for name in words)
+        )
+    return table
+
+
+def _read_images(folder: Path, shape: tuple[int | None, int | None, int | None]) -> Data:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise ImportError(
+            "reading images needs pillow; install it with: pip install 'skdeepclust[cli]'"
+        ) from error
+    files = sorted(
+        file
+        for file in folder.rglob("*")
+        if file.suffix.lower() in IMAGES and not file.name.startswith(".")
+    )
+    if not files:
+        raise ValueError(f"{folder} holds no images; expected files that end in {list(IMAGES)}")
+    channels, height, width = shape
+    if channels is None:
+        channels = 1 if all(_mode(Image, file) in GRAY for file in files) else 3
+    if channels not in (1, 3):
+        raise ValueError(f"the model takes images of {channels} channels; those of files have 1, 3")
+    pictures: list[np.ndarray] = []
+    for file in files:
+        picture = _decode(Image, file, "L" if channels == 1 else "RGB", height, width)
+        if pictures and picture.shape != pictures[0].shape:
+            first, other = (p.shape[1::-1] for p in (pictures[0], picture))
+            raise ValueError(
+                f"{files[0]} has {first[0]}x{first[1]} pixels and {file} {other[0]}x{other[1]}; "
+                "bring them to one size with --image-size"
+            )
+        pictures.append(picture)
+    X = np.stack(pictures).reshape(len(files), *pictures[0].shape[:2], channels)
+    names = [file.relative_to(folder).as_posix() for file in files]
+    return Data(np.ascontiguousarray(X.transpose(0, 3, 1, 2)), names)
+
+
+def _mode(Image, file: Path) -> str:
+    with Image.open(file) as picture:
+        if picture.mode not in (*GRAY, *COLORED):
+            raise ValueError(
+                f"{file} has pixels of mode {picture.mode!r}; expected 8 bits a channel: convert "
+                "it, or give the images as an .npy array (n, C, H, W)"
+            )
+        return picture.mode
+
+
+def _decode(Image, file: Path, mode: str, height: int | None, width: int | None) -> np.ndarray:
+    from PIL import ImageOps
+
+    _mode(Image, file)
+    try:
+        with Image.open(file) as picture:
+            picture = ImageOps.exif_transpose(picture).convert(mode)
+            if height is not None and width is not None and picture.size != (width, height):
+                picture = picture.resize((width, height), Image.Resampling.BILINEAR)
+            return np.asarray(picture)
+    except OSError as error:
+        raise OSError(f"{file} cannot be read: {error}") from error

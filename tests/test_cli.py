@@ -1,0 +1,285 @@
+"""The command on small files: what it writes, what it refuses, and what it says."""
+
+import csv
+import io
+import os
+import subprocess
+import sys
+import tomllib
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from PIL import Image
+
+import skdeepclust
+from skdeepclust._cli import main, methods
+from skdeepclust._read_data import read_data
+
+ROOT = Path(__file__).parents[1]
+QUICK = ["--set", "n_starts=2", "--set", "start_epochs=2", "--set", "max_epochs=2"]
+
+
+def command(*arguments, **options):
+    """The real command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "skdeepclust._cli", *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        text=True,
+        timeout=120,
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, noisy_patterns):
+    """Images, some in a folder of their own, and a table with a column of words."""
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "images" / "more").mkdir(parents=True)
+    for i, image in enumerate(noisy_patterns(40, 8)[:, 0]):
+        place = "more/" if i % 2 else ""
+        Image.fromarray(image).save(folder / "images" / f"{place}{i:02d}.png")
+    (folder / "images" / "notes.txt").write_text("no image")
+    (folder / "images" / "._00.png").write_text("no image either")
+    X = np.random.RandomState(0).standard_normal((40, 3))
+    table = pandas.DataFrame(X, columns=["width", "height", "depth"]).assign(kind="red")
+    table.to_csv(folder / "table.csv", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(folder):
+    """What the real command writes for images, and what it says there and on a terminal."""
+    out = folder / "run"
+    arguments = ["fit", folder / "images", "--n-clusters", 3, "--out", out, *QUICK]
+    ours, theirs = os.openpty()
+    import_module("termios").tcsetwinsize(theirs, (24, 100))
+    done = command(*arguments, stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0, shown
+    return out, done.stdout, shown
+
+
+def rows_of(text):
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_script_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, function = project["scripts"]["skdeepclust"].split(":")
+    assert getattr(import_module(module), function) is main
+
+
+def test_fit_writes_labels_model_and_report(run, folder):
+    out, said, _ = run
+    assert sorted(os.listdir(out)) == ["labels.csv", "model.safetensors", "report.html"]
+    rows = rows_of((out / "labels.csv").read_text())
+    assert [row["file"] for row in rows[:2]] == ["00.png", "02.png"]
+    assert rows[-1]["file"] == "more/39.png"
+    model = skdeepclust.load(out / "model.safetensors")
+    assert type(model) is skdeepclust.NeuralMixtureEM
+    assert (model.n_clusters, model.max_epochs, model.random_state) == (3, 2, 0)
+    X = read_data(folder / "images").X
+    assert [int(row["cluster"]) for row in rows] == model.predict(X).tolist() == list(model.labels_)
+    np.testing.assert_allclose(
+        [float(row["confidence"]) for row in rows], model.predict_proba(X).max(1), atol=1e-6
+    )
+    assert f"ended: {model.stop_reason_}" in said
+    assert "report.html" in said
+
+
+def test_progress_is_a_bar_on_a_terminal(run):
+    assert "2/2" in run[2]
+    assert "epoch/s" in run[2]
+
+
+def test_predict_gives_the_same_labels(run, folder):
+    out = run[0]
+    arguments = ["predict", out / "model.safetensors", folder / "images"]
+    done = command(*arguments, capture_output=True)
+    assert done.returncode == 0
+    assert done.stdout == (out / "labels.csv").read_text()
+    assert done.stderr == ""
+
+
+def test_a_run_is_not_overwritten(run, folder, capsys):
+    out = run[0]
+    before = (out / "model.safetensors").read_bytes()
+    assert main(["fit", str(folder / "images"), "--out", str(out)]) == 1
+    said = capsys.readouterr()
+    assert "model.safetensors" in said.err
+    assert "--force" in said.err
+    assert (out / "model.safetensors").read_bytes() == before
+
+
+def test_force_replaces_a_run(folder, tmp_path, capsys):
+    for name in ("labels.csv", "report.html"):
+        (tmp_path / name).write_text("before")
+    arguments = ["fit", str(folder / "table.csv"), "--drop", "kind", "--out", str(tmp_path)]
+    assert main([*arguments, "--force", "--no-report", "--n-clusters", "2", *QUICK]) == 0
+    rows = rows_of((tmp_path / "labels.csv").read_text())
+    assert list(rows[0]) == ["row", "cluster", "confidence"]
+    # Where there is no terminal to draw bars on, progress is plain lines.
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(", loss")[0] for line in lines] == [
+        "explore: 2 epochs",
+        "cluster: 2 epochs",
+    ]
+    # A report of another model would say what is not so.
+    assert sorted(os.listdir(tmp_path)) == ["labels.csv", "model.safetensors"]
+    model = skdeepclust.load(tmp_path / "model.safetensors")
+    assert model.feature_names_in_.tolist() == ["width", "height", "depth"]
+
+
+def test_report_and_predict_write_files(run, folder, tmp_path, capsys):
+    model, images = str(run[0] / "model.safetensors"), str(folder / "images")
+    page, labels = tmp_path / "page.html", tmp_path / "labels.csv"
+    assert main(["report", model, images, "--out", str(page)]) == 0
+    assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert main(["predict", model, images, "--out", str(labels)]) == 0
+    assert labels.read_text() == (run[0] / "labels.csv").read_text()
+    for name, path in (("report", page), ("predict", labels)):
+        assert main([name, model, images, "--out", str(path)]) == 1
+        assert "there already" in capsys.readouterr().err
+
+
+def test_new_images_are_brought_to_those_of_the_fit(run, folder, tmp_path, capsys):
+    for file in (folder / "images").glob("[0-9]*.png"):
+        with Image.open(file) as picture:
+            large = picture.convert("RGB").resize((16, 16), Image.Resampling.NEAREST)
+            large.save(tmp_path / file.name)
+    assert main(["predict", str(run[0] / "model.safetensors"), str(tmp_path)]) == 0
+    assert len(rows_of(capsys.readouterr().out)) == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "nowhere", "--out", "x"], "nowhere is not there; expected a folder of images"),
+        (["fit", "{}/table.csv", "--out", "x"], "--drop 'kind'"),
+        (["fit", "{}/table.csv", "--drop", "age", "--out", "x"], "no columns ['age'] to drop"),
+        (["fit", "{}/images/notes.txt", "--out", "x"], "ends in '.txt'"),
+        (["fit", "{}/images", "--drop", "a", "--out", "x"], "no columns to drop"),
+        (["fit", "{}/table.csv", "--drop", "kind", "--image-size", "8", "--out", "x"], "no folder"),
+        (["fit", "{}/images", "--set", "nope=1", "--out", "x"], "no ['nope']"),
+        (["fit", "{}/images", "--n-clusters", "50", "--out", "x"], "n_samples=40 < n_clusters=50"),
+        (["fit", "{}/images", "--n-clusters", "0", "--out", "x"], "'n_clusters' parameter"),
+        (["fit", "{}/images", "--device", "abacus", "--out", "x"], "abacus"),
+        (["predict", "nowhere", "{}/images"], "nowhere"),
+        (["predict", "{}/table.csv", "{}/images"], "no model"),
+    ],
+)
+def test_errors_are_one_line(folder, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert main([part.format(folder) for part in arguments]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("skdeepclust: error: ")
+    assert message in said.err
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["fit", "x"], ["fit", "x", "--out", "y", "--set", "lr"], ["fly"]]
+)
+def test_wrong_usage_exits_by_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: skdeepclust" in capsys.readouterr().err
+
+
+def test_ctrl_c_is_told_by_the_exit_code(monkeypatch, capsys):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skdeepclust._cli.read_data", interrupted)
+    assert main(["fit", "x", "--out", "y"]) == 130
+    assert capsys.readouterr().err == "skdeepclust: interrupted\n"
+
+
+def test_every_estimator_is_a_method():
+    expected = ["dvc", "neural-mixture-em", "precise-feature-gan", "stat-dec"]
+    assert sorted(methods()) == expected
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def test_arrays_and_tables_are_read_as_they_are(tmp_path):
+    X = np.random.RandomState(0).standard_normal((5, 3))
+    np.save(tmp_path / "a.npy", X)
+    np.savez(tmp_path / "a.npz", X)
+    np.savez(tmp_path / "b.npz", X=X, y=np.zeros(5))
+    np.savez(tmp_path / "c.npz", one=X, two=X)
+    for name in ("a.npy", "a.npz", "b.npz"):
+        np.testing.assert_array_equal(read_data(tmp_path / name).X, X)
+    with pytest.raises(ValueError, match=r"arrays \['one', 'two'\]; expected one"):
+        read_data(tmp_path / "c.npz")
+    with pytest.raises(ValueError, match="no columns to drop"):
+        read_data(tmp_path / "a.npy", drop=("a",))
+
+
+def test_parquet(tmp_path):
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed: skdeepclust[cli]")
+    table = pandas.DataFrame({"a": [1.5, 2.5], "b": [1, 2], "c": ["x", "y"]})
+    table.to_parquet(tmp_path / "t.parquet")
+    read = read_data(tmp_path / "t.parquet", drop=("c",)).X
+    pandas.testing.assert_frame_equal(read, table[["a", "b"]])
+
+
+def test_images_are_read_by_name_and_as_they_are(tmp_path, noisy_patterns):
+    images = noisy_patterns(3, 6)[:, 0]
+    for name, image in zip(("b.png", "a.png", "c.bmp"), images, strict=True):
+        Image.fromarray(image).save(tmp_path / name)
+    data = read_data(tmp_path)
+    assert data.files == ["a.png", "b.png", "c.bmp"]
+    np.testing.assert_array_equal(data.X, images[[1, 0, 2], None])
+    assert data.X.dtype == np.uint8
+
+
+def test_one_coloured_image_makes_all_coloured(tmp_path):
+    Image.fromarray(np.full((4, 6), 9, np.uint8)).save(tmp_path / "a.png")
+    colored = np.arange(72, dtype=np.uint8).reshape(4, 6, 3)
+    Image.fromarray(colored).save(tmp_path / "b.png")
+    X = read_data(tmp_path).X
+    assert X.shape == (2, 3, 4, 6)
+    assert (X[0] == 9).all()
+    np.testing.assert_array_equal(X[1], colored.transpose(2, 0, 1))
+
+
+def test_images_of_several_sizes_need_one(tmp_path):
+    for i, shape in enumerate([(4, 6), (8, 8)]):
+        Image.fromarray(np.full(shape, 50, np.uint8)).save(tmp_path / f"{i}.png")
+    with pytest.raises(ValueError, match=r"6x4 pixels and .*1\.png 8x8.*--image-size"):
+        read_data(tmp_path)
+    X = read_data(tmp_path, image_shape=(None, 5, 7)).X
+    assert X.shape == (2, 1, 5, 7)
+    assert (X == 50).all()
+
+
+def test_images_that_cannot_be_read_are_named(tmp_path):
+    with pytest.raises(ValueError, match="holds no images"):
+        read_data(tmp_path)
+    deep = tmp_path / "deep.png"
+    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(deep)
+    with pytest.raises(ValueError, match=r"deep\.png has pixels of mode"):
+        read_data(tmp_path)
+    deep.unlink()
+    picture = io.BytesIO()
+    noise = np.random.RandomState(0).randint(256, size=(64, 64), dtype=np.uint8)
+    Image.fromarray(noise).save(picture, "PNG")
+    (tmp_path / "cut.png").write_bytes(picture.getvalue()[:1000])
+    with pytest.raises(OSError, match=r"cut\.png cannot be read"):
+        read_data(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "package"), [("images", "PIL"), ("table.csv", "pandas")])
+def test_missing_packages_name_the_extra(folder, monkeypatch, name, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImportError, match=r"skdeepclust\[cli\]"):
+        read_data(folder / name)
