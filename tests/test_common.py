@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
+import skorch
 import torch
 from numpydoc.docscrape import NumpyDocString
 from sklearn.base import BaseEstimator
@@ -20,7 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, TensorBoard
 
 import skdeepclust
 from skdeepclust.exceptions import DeadClusterWarning
@@ -513,6 +514,43 @@ def test_documented_attributes(Estimator, X):
     documented = {a.name for a in NumpyDocString(Estimator.__doc__)["Attributes"]}
     fitted = small(Estimator).fit(pd.DataFrame(X, columns=list("abcde")))
     assert {name for name in vars(fitted) if name.endswith("_")} == documented
+
+
+# ---------------------------------------------------------------------------------------------
+# skorch's callbacks
+
+
+class Writer:
+    """Takes numbers alone, as TensorBoard's does."""
+
+    def __init__(self):
+        self.scalars = {}
+
+    def add_scalar(self, tag, scalar_value, global_step):
+        self.scalars.setdefault(tag, []).append(float(scalar_value))
+
+    def close(self):
+        pass
+
+
+@each
+def test_tensorboard(Estimator, X):
+    writer = Writer()
+    fitted = small(Estimator, callbacks=[TensorBoard(writer)]).fit(X)
+    assert writer.scalars["Loss/train_loss"] == fitted.history_[:, "train_loss"]
+
+
+@each
+def test_checkpoints_and_logs_of_skorch(Estimator, X, tmp_path):
+    lines = []
+    callbacks = [
+        skorch.callbacks.Checkpoint(monitor=None, dirname=tmp_path),
+        skorch.callbacks.PrintLog(sink=lines.append),
+    ]
+    fitted = small(Estimator, callbacks=callbacks).fit(X)
+    assert np.array_equal(fitted.labels_, small(Estimator).fit(X).labels_)
+    assert (tmp_path / "params.pt").exists()
+    assert any("train_loss" in line for line in lines)
 
 
 # ---------------------------------------------------------------------------------------------

@@ -530,7 +530,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         """Record the labels that the epoch's batches had, revive, and stop when they settle."""
         sizes = torch.bincount(labels, minlength=self.n_clusters)
         run.net.history.record("label_change", changed)
-        run.net.history.record("cluster_sizes", sizes.tolist())
+        run.net.note("cluster_sizes", sizes.tolist())
         if (sizes == 0).any():
             self._revive(run, run.map(run.module.embed))
         elif changed < self.tol:

@@ -214,7 +214,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         new = q.argmax(1)
         changed = (new != labels).double().mean().item()
         run.net.history.record("label_change", changed)
-        run.net.history.record("cluster_sizes", torch.bincount(new, minlength=q.shape[1]).tolist())
+        run.net.note("cluster_sizes", torch.bincount(new, minlength=q.shape[1]).tolist())
         return target_distribution(q, self.target, self.focus), new, changed
 
     @torch.no_grad()

@@ -117,6 +117,15 @@ class PhasedNet(NeuralNet):
         """End the running phase after this batch; ``reason`` becomes ``stop_reason_``."""
         self.stop_reason_ = reason
 
+    def note(self, name: str, value) -> None:
+        """Record what is no number with the running epoch, after its callbacks: they take all that
+        the history has for numbers to plot or log."""
+        self.notes_[name] = value
+
+    def _record_notes(self) -> None:
+        for name, value in self.notes_.items():
+            self.history.record(name, value)
+
     def run_phase(
         self,
         name: str,
@@ -174,7 +183,7 @@ class PhasedNet(NeuralNet):
         self.notify("on_train_begin", X=rows)
         while done < math.ceil(epochs) and not self.stop_reason_:
             self.notify("on_epoch_begin", dataset_train=rows)
-            self.history.record("phase", name)
+            self.notes_ = {"phase": name}
             iterator = itertools.islice(batches, n_batches)
             self.run_single_epoch(iterator, training=True, prefix="train", step_fn=step)
             loss = self.history[-1, "train_loss"]
@@ -184,6 +193,7 @@ class PhasedNet(NeuralNet):
                     self._raise_non_finite(loss)
                 continue
             self.notify("on_epoch_end", dataset_train=rows)
+            self._record_notes()
             done += 1
             if not self.interrupt.asked:
                 self.keeper.epoch_ends(self, done)
