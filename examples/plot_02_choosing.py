@@ -29,9 +29,9 @@ from skdeepclust.metrics import clustering_accuracy
 rng = np.random.RandomState(0)
 digits, digit = load_digits(n_class=5, return_X_y=True)
 data = {
-    "round groups": make_blobs(500, cluster_std=[1.0, 2.5, 0.5], random_state=170),
+    "round groups": make_blobs(240, cluster_std=[1.0, 2.5, 0.5], random_state=170),
     "a column with gaps": make_artifact(0.5 + 0.5 * rng.randn(1000, 3), random_state=0),
-    "digits": (digits[:500] / 16, digit[:500]),
+    "digits": (digits[:300] / 16, digit[:300]),
 }
 
 # %%
@@ -75,7 +75,7 @@ ax.set_title("Accuracy after matching clusters and classes")
 plt.show()
 
 # %%
-# Round groups are found by all, and by a Gaussian mixture in no time. The column with gaps is lost on
-# who goes by distances. ``StatDEC`` and ``DVC`` cluster their embeddings by many mixtures of many
-# components at first, and find it; so does ``PreciseFeatureGAN``, in more time and not with every
-# seed, and it is no clusterer of digits. On digits there is little between the others.
+# Round groups are found by all, and by a Gaussian mixture in no time. The column with gaps is lost
+# on who goes by distances. ``StatDEC`` and ``DVC`` cluster their embeddings by many mixtures of
+# many components at first, and find it; so does ``PreciseFeatureGAN``, in more time and not with
+# every seed, and it is no clusterer of digits. On digits there is little between the others.

@@ -11,10 +11,10 @@ Labels are used for the scores alone.
 """
 
 # %%
-# Five ways to make a copy
+# Four ways to make a copy
 # ------------------------
-# None at all; one of the nearest neighbours in the place of a copy; a mild and a strong warp; and
-# one that is wrong for digits, a picture upside down.
+# None at all; one of the nearest neighbours in its place; the picture turned, shifted and sheared a
+# little, which is the default for images; and one that is wrong for digits: upside down.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -38,8 +38,7 @@ def upside_down(batch):
 copies = {
     "none": None,
     "neighbour": "neighbors",
-    "mild warp": "affine",
-    "strong warp": "strong_affine",
+    "warp": "strong_affine",
     "upside down": upside_down,
 }
 models = {
@@ -56,11 +55,11 @@ for name, score in scores.items():
 shown = torch.from_numpy(images[[np.flatnonzero(y == k)[0] for k in (1, 4, 6, 9)]]).float()
 figure, (top, bottom) = plt.subplots(2, 1, figsize=(7, 6), layout="constrained")
 rows = [shown]
-for name in ("mild warp", "strong warp", "upside down"):
+for name in ("warp", "upside down"):
     rows.append(make_augmentation(copies[name], torch.Generator().manual_seed(0))(shown))
 tiles = np.block([[np.pad(image[0].numpy(), 1) for image in row] for row in rows])
 top.imshow(tiles, cmap="gray_r")
-top.set_yticks([5, 15, 25, 35], ["picture", "mild warp", "strong warp", "upside down"])
+top.set_yticks([5, 15, 25], ["picture", "warp", "upside down"])
 top.set_xticks([])
 bars = bottom.barh(list(scores), scores.values(), color="C0")
 bottom.bar_label(bars, fmt="%.2f", padding=3)
@@ -70,8 +69,8 @@ plt.show()
 
 # %%
 # Told that upside down is the same, the network puts 6 and 9 together.
-print("               cluster 0    1    2    3")
-for name in ("strong warp", "upside down"):
+print("pictures in cluster 0, 1, 2 and 3")
+for name in ("warp", "upside down"):
     for digit in (1, 4, 6, 9):
         print(f"{name}, {digit}:  ", np.bincount(models[name].labels_[y == digit], minlength=4))
 
@@ -80,5 +79,5 @@ for name in ("strong warp", "upside down"):
 # -----------------------------------------
 # There is no decoder to ask what a cluster looks like, but one can climb the cluster's score from
 # noise. On pictures as coarse as these that gives no more than where ink counts.
-PrototypesDisplay.from_estimator(models["strong warp"], images, random_state=0).plot()
+PrototypesDisplay.from_estimator(models["warp"], images, random_state=0).plot()
 plt.show()

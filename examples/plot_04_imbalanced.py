@@ -3,7 +3,7 @@ Imbalanced data: when clusters differ in size
 =============================================
 
 A method that expects clusters of equal size cuts large ones up and puts small ones together. Here
-are five groups of 600 to 100 points. ``prior`` is what ``NeuralMixtureEM`` expects: equal shares,
+are five groups of 300 to 50 points. ``prior`` is what ``NeuralMixtureEM`` expects: equal shares,
 shares that it estimates, or ("auto", the default) either, as the data decide.
 
 Labels are used for the scores alone.
@@ -23,7 +23,7 @@ from skdeepclust.metrics import clustering_accuracy, per_class_recall
 
 angle = 2 * np.pi * np.arange(5) / 5
 centers = 8 * np.column_stack([np.cos(angle), np.sin(angle)])
-X, y = make_blobs([600, 400, 300, 200, 100], centers=centers, random_state=0)
+X, y = make_blobs([300, 200, 150, 100, 50], centers=centers, random_state=0)
 methods = {
     "KMeans": KMeans(5, n_init=10, random_state=0),
     'prior="uniform"': NeuralMixtureEM(5, prior="uniform", random_state=0),

@@ -13,7 +13,7 @@ Labels are used for the scores alone.
 # -----------------
 # The network divides all columns by *one* number, so that units remain what they are: here proline,
 # which reaches more than a thousand, would drown all others. On so few and so plain data
-# KMeans, once it has the scaler too, is as good and much quicker.
+# KMeans, once it has the scaler too, is about as good, and much quicker.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.cluster import KMeans
@@ -28,7 +28,8 @@ from skdeepclust import StatDEC
 from skdeepclust.metrics import silhouette_scorer
 
 X, y = load_wine(return_X_y=True, as_frame=True)
-small = StatDEC(3, hidden_dims=(64, 64), latent_dim=5, random_state=0)
+short = {"hidden_dims": (64, 64), "pretrain_epochs": 50, "max_epochs": 20}
+small = StatDEC(3, latent_dim=5, **short, random_state=0)
 models = {
     "as it is": small,
     "scaled": make_pipeline(StandardScaler(), small),
