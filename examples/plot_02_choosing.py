@@ -38,7 +38,7 @@ data = {
 # The methods
 # -----------
 # Small networks for small data. Pictures have their shape told, where a method has a use for it.
-short = {"hidden_dims": (64, 64), "pretrain_epochs": 30, "max_epochs": 15}
+short = {"hidden_dims": (64, 64), "pretrain_epochs": 20, "max_epochs": 10}
 
 
 def methods(name, k):
