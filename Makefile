@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 # Tests run in so many processes, one thread each.
 JOBS   ?= 2
 
-.PHONY: quickstart test test-oldest test-nightly lint bench clean
+.PHONY: quickstart test test-oldest test-nightly docs lint bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "skdeepclust needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
@@ -34,19 +34,18 @@ test-oldest: $(STAMP)  ## what every estimator must do, with the oldest scikit-l
 test-nightly: $(STAMP)  ## two thousand cases of test_fuzz.py
 	$(BIN)/python -m pytest -n $(JOBS) tests/test_fuzz.py --hypothesis-profile=nightly
 
-bench: $(STAMP)  ## digits and vectors, five seeds (minutes), and the tables of all results there are
+docs: $(STAMP)  ## guide, API and gallery as HTML in docs/_build/html; every warning is an error
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+	@echo "Open docs/_build/html/index.html"
+
+bench: $(STAMP)  ## our estimators and their peers on small data, in minutes; what is there is not run again
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
-	$(BIN)/python -m benchmarks.stat_dec digits
-	$(BIN)/python -m benchmarks.neural_mixture_em vectors
-	$(BIN)/python -m benchmarks.stat_dec table
-	$(BIN)/python -m benchmarks.neural_mixture_em table
-	$(BIN)/python -m benchmarks.dvc table
-	$(BIN)/python -m benchmarks.precise_feature_gan table
-	$(BIN)/python -m benchmarks.readme
+	$(BIN)/python -m benchmarks
 
 lint: $(STAMP)  ## style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	rm -rf $(VENV) build docs/_build docs/api docs/auto_examples *.egg-info .pytest_cache .ruff_cache

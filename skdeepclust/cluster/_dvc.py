@@ -299,7 +299,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         Shape of one sample as the network sees it.
     n_features_in_ : int
         Features of X; for images C times H times W.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had string ones.
 
     See Also

@@ -273,7 +273,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         Shape of one sample as the network sees it.
     n_features_in_ : int
         Features of X; for images C times H times W.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had string ones.
 
     See Also

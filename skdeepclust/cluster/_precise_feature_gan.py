@@ -255,7 +255,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         Shape of one sample as the networks see it.
     n_features_in_ : int
         Features of X; for images C times H times W.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X had string ones.
 
     See Also

@@ -87,7 +87,7 @@ class ConvolutionalAutoencoder(nn.Module, ABC):
         return self.to_code(x.flatten(1))  # (n, moments * latent_dim)
 
     def decode_hidden(self, z: Tensor) -> Tensor:
-        """The smallest maps, (n, hidden_features, *sides[-1]), before their ReLU."""
+        """The smallest maps, ``(n, hidden_features, *sides[-1])``, before their ReLU."""
         return self.from_code(z).view(-1, self.channels[-1], *self.sides[-1])
 
     def decode_output(self, hidden: Tensor) -> Tensor:

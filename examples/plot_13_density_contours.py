@@ -46,4 +46,4 @@ for ax, normalize in zip(axes, (True, False), strict=True):
     print(f"normalize_scores={normalize!s:<6} accuracy {accuracy:.3f}  {model.cluster_sizes_}")
     ax.set_title(f"normalize_scores={normalize}: accuracy {accuracy:.2f}")
 
-figure.savefig("density_contours.png", dpi=110)
+plt.show()

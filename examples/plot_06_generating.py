@@ -38,7 +38,7 @@ for cluster, row in enumerate(axes):
         ax.set(xticks=[], yticks=[])
     row[0].set_ylabel(str(cluster), rotation=0, va="center", labelpad=10)
 figure.suptitle("Samples drawn from each cluster")
-figure.savefig("generated.png", dpi=110)
+plt.show()
 
 # %%
 # What the model finds strange
