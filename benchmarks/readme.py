@@ -1,4 +1,5 @@
-"""``python -m benchmarks.readme`` writes the README's table from the files in ``results``."""
+"""The README's tables and its picture, from the files in ``results``; by ``python -m benchmarks
+tables``."""
 
 from __future__ import annotations
 
@@ -6,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from . import peers
 from ._record import load
 
-README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PICTURE = ROOT / "docs" / "accuracy_and_time.png"
+BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 
 # Heading: group, experiment, and its methods with the names to show them by.
 ROWS = {
@@ -25,16 +29,6 @@ ROWS = {
             },
         ),
         ("neural_mixture_em", "digits as vectors", {"NeuralMixtureEM": "**NeuralMixtureEM**"}),
-    ],
-    "MNIST, 70,000": [
-        (
-            "neural_mixture_em",
-            "mnist",
-            {"UMAP(10) + GaussianMixture": "UMAP(10) + GaussianMixture"},
-        ),
-        ("stat_dec", "mnist", {"StatDEC affine": '**StatDEC**, `augment="affine"`'}),
-        ("dvc", "mnist", {"DVC-1 (dvc)": "**DVC**", "DVC-2 (mlp)": '**DVC**, `network="mlp"`'}),
-        ("neural_mixture_em", "mnist", {"NeuralMixtureEM": "**NeuralMixtureEM**"}),
     ],
     "radiology, 24,000, six classes": [
         (
@@ -156,11 +150,35 @@ def _row(records, experiment: str, method: str, shown: str) -> str:
     return f"{shown} | {len(runs)} | {' | '.join(cells)} | {seconds} |"
 
 
+def peers_table() -> str:
+    """Every method on all of MNIST, most accurate first."""
+    records = [r for r in load(peers.GROUP) if r["experiment"] == peers.PICTURED]
+    methods = {m: [r for r in records if r["method"] == m] for m in {r["method"] for r in records}}
+    lines = [
+        "| MNIST, 70,000 images | seeds | ACC | NMI | ARI | mean recall | seconds | MiB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for method, runs in sorted(methods.items(), key=lambda item: -_median(item[1], "acc")):
+        shown = f"**{method}**" if method.startswith(peers.OURS) else method
+        cells = [f"{_median(runs, k):.3f}" for k in ("acc", "nmi", "ari", "recall")]
+        memory = np.median([r["peak_rss_mib"] - r["rss_before_mib"] for r in runs])
+        cells += [f"{_median(runs, 'seconds'):.0f}", f"{memory:.0f}"]
+        lines += [f"| {shown} | {len(runs)} | {' | '.join(cells)} |"]
+    return "\n".join(lines)
+
+
+def _median(runs, key: str) -> float:
+    return float(np.median([run[key] for run in runs]))
+
+
 def main() -> None:
     text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    after = rest.split(END)[1]
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}", encoding="utf-8")
+    for name, content in {"peers": peers_table(), "benchmarks": table()}.items():
+        before, rest = text.split(BEGIN.format(name))
+        after = rest.split(END.format(name))[1]
+        text = f"{before}{BEGIN.format(name)}\n{content}\n{END.format(name)}{after}"
+    README.write_text(text, encoding="utf-8")
+    peers.picture(PICTURE)
 
 
 if __name__ == "__main__":
