@@ -61,15 +61,13 @@ sphinx_gallery_conf = {
 def write_api() -> None:
     """``api/``: one page for each public module, with what its ``__all__`` has.
 
-    ``cluster`` has none of its own: its names are those of ``skdeepclust``.
+    A name that ``skdeepclust`` itself has is not there a second time.
     """
     folder = HERE / "api"
     folder.mkdir(exist_ok=True)
     names = [found.name for found in pkgutil.iter_modules(skdeepclust.__path__)]
     modules = [skdeepclust] + [
-        importlib.import_module(f"skdeepclust.{name}")
-        for name in names
-        if not name.startswith("_") and name != "cluster"
+        importlib.import_module(f"skdeepclust.{name}") for name in names if not name.startswith("_")
     ]
     for module in modules:
         (folder / f"{module.__name__}.rst").write_text(api_page(module), encoding="utf-8")
@@ -84,7 +82,8 @@ def api_page(module) -> str:
     public = getattr(module, "__all__", None) or [
         key for key, value in vars(module).items() if getattr(value, "__module__", "") == name
     ]
-    public = [key for key in public if not key.startswith("_")]
+    above = () if module is skdeepclust else skdeepclust.__all__
+    public = [key for key in public if not key.startswith("_") and key not in above]
     documented = [key for key in public if is_documented(getattr(module, key))]
     lines = [name, "=" * len(name), "", inspect.getdoc(module), ""]
     lines += [f".. currentmodule:: {name}", "", ".. autosummary::", "   :toctree: generated", ""]

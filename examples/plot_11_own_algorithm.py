@@ -7,7 +7,7 @@ writes a module, which says what a sample's embedding and its soft assignment ar
 it.
 Here is deep k-means: an autoencoder whose embedding is drawn to the nearest of K centres.
 
-The base class is imported from a private module: what it asks of a subclass may still change.
+What the base class asks of a subclass may still change.
 ``CONTRIBUTING.md`` says how an algorithm joins the package.
 """
 
@@ -23,7 +23,7 @@ from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from torch import nn
 
-from skdeepclust.cluster._base import BaseDeepClusterer, ClusteringModule
+from skdeepclust.cluster import BaseDeepClusterer, ClusteringModule
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.networks import make_autoencoder
 from skdeepclust.training import adam

@@ -6,6 +6,7 @@ networks from the constructor's parameters, their weights by name and shape.
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -99,7 +100,11 @@ def registry() -> dict[str, type]:
     from . import cluster
 
     members = {name: getattr(cluster, name) for name in cluster.__all__}
-    return {name: member for name, member in members.items() if issubclass(member, BaseEstimator)}
+    return {
+        name: member
+        for name, member in members.items()
+        if issubclass(member, BaseEstimator) and not inspect.isabstract(member)
+    }
 
 
 def save(estimator, path: str | os.PathLike[str]) -> None:

@@ -74,7 +74,7 @@ class ClusteringModule(nn.Module, ABC):
 
 
 class BaseDeepClusterer(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator, ABC
 ):
     """Base of the estimators in ``skdeepclust.cluster``."""
 
