@@ -118,7 +118,7 @@ def table() -> None:
         "## Does the score that `n_init` chooses by go with accuracy?",
         "",
         "scikit-learn's digits, rank correlation with accuracy over runs, of the score, and of two "
-        "others: what the cluster of a sample tells about that of a neighbour among the inputs, and "
+        "others: what the cluster of a sample tells about that of a neighbour in the input, and "
         "the silhouette in the embedding. Last what the best of five by the score, drawn again and "
         "again from these, would have.",
         "",
