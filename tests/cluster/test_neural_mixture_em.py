@@ -222,8 +222,8 @@ def test_training_that_makes_it_worse_is_taken_back(blobs):
     class Spoilt(NeuralMixtureEM):
         __init__ = NeuralMixtureEM.__init__
 
-        def _cluster(self, run):
-            super()._cluster(run)
+        def _train_mixture(self, run):
+            super()._train_mixture(run)
             with torch.no_grad():
                 run.module.mixture.linear.weight.normal_(generator=run.generator)
 
