@@ -94,6 +94,7 @@ def n_clusters(names=None) -> None:
             "stability": sweep.stability.tolist(),
             "silhouette": sweep.silhouette.tolist(),
             "objective": sweep.objective.tolist(),
+            "found": sweep.found.tolist(),
             "versions": versions(),
             "machine": machine(),
         }

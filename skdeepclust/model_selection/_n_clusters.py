@@ -31,25 +31,31 @@ class NClustersSweep:
         Mean silhouette in the embedding of each run.
     objective : ndarray of shape (n_candidates, n_runs)
         The best ``restart_scores_`` of each run; NaN for an estimator that has none.
+    found : ndarray of shape (n_candidates,)
+        Median number of clusters that have samples.
     recommended : int
         See :func:`sweep_n_clusters`.
     doubt : float
         From 0, nothing else comes near it, to 1, another candidate is as good.
     runner_up : int
-        That candidate.
+        That candidate. One whose surplus clusters stay empty, so that it finds as many as the
+        recommended one, says the same and is no rival.
     """
 
     n_clusters: np.ndarray
     stability: np.ndarray
     silhouette: np.ndarray
     objective: np.ndarray
+    found: np.ndarray
 
     def __post_init__(self):
         merit = (_scaled(self.stability) + _scaled(self.silhouette.mean(1))) / 2
         # The first of equals: clusters beyond those that the data has stay empty and cost nothing.
         best = int(np.flatnonzero(merit >= merit.max() - TIE)[0])
-        others = np.delete(np.arange(len(merit)), best)
-        second = int(others[merit[others].argmax()])
+        rivals = np.flatnonzero(self.found != self.found[best])
+        if len(rivals) == 0:
+            rivals = np.delete(np.arange(len(merit)), best)
+        second = int(rivals[merit[rivals].argmax()])
         self.recommended = int(self.n_clusters[best])
         self.runner_up = int(self.n_clusters[second])
         self.doubt = float(np.clip(merit[second] / merit[best], 0, 1)) if merit[best] > 0 else 1.0
@@ -148,7 +154,8 @@ def sweep_n_clusters(
         np.array(found).reshape(len(candidates), n_runs, -1) for found in zip(*runs, strict=True)
     )
     stability = np.array([agreement(of_one, rng).score for of_one in labels])
-    return NClustersSweep(candidates, stability, silhouette[..., 0], objective[..., 0])
+    found = np.array([np.median([len(np.unique(run)) for run in of_one]) for of_one in labels])
+    return NClustersSweep(candidates, stability, silhouette[..., 0], objective[..., 0], found)
 
 
 def _candidates(n_clusters: Iterable[int]) -> np.ndarray:

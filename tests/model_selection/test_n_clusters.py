@@ -21,6 +21,7 @@ def test_separated_blobs(true):
     assert sweep.stability.shape == (6,)
     assert sweep.silhouette.shape == sweep.objective.shape == (6, 2)
     assert np.isfinite(sweep.objective).all()
+    assert sweep.found[sweep.n_clusters == true] == true
 
 
 def test_other_clusterers_have_no_objective():
@@ -31,13 +32,14 @@ def test_other_clusterers_have_no_objective():
     assert np.isnan(sweep.objective).all()
 
 
-def sweep_of(stability, silhouette):
+def sweep_of(stability, silhouette, found=None):
     n = len(stability)
     return NClustersSweep(
         np.arange(2, 2 + n),
         np.array(stability),
         np.array(silhouette)[:, None],
         np.full((n, 1), np.nan),
+        np.arange(2, 2 + n) if found is None else np.array(found),
     )
 
 
@@ -52,10 +54,13 @@ def test_doubt():
 
 
 def test_the_first_of_equals():
-    """Clusters beyond those of the data stay empty: five, six and seven are the same."""
-    sweep = sweep_of([0.2, 0.6, 0.7, 1.0, 1.0, 1.0], [0.2, 0.3, 0.5, 0.8, 0.8, 0.805])
+    """Clusters beyond those of the data stay empty: five, six and seven say the same."""
+    scores = [0.2, 0.6, 0.7, 1.0, 1.0, 1.0], [0.2, 0.3, 0.5, 0.8, 0.8, 0.805]
+    sweep = sweep_of(*scores, found=[2, 3, 4, 5, 5, 5])
     assert sweep.recommended == 5
-    assert sweep.doubt == 1  # six and seven are as good
+    assert sweep.runner_up == 4
+    assert 0.4 < sweep.doubt < 0.6  # as far below as four is
+    assert sweep_of(*scores).doubt == 1  # six and seven clusters that have samples are rivals
 
 
 def test_plot():
