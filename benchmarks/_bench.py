@@ -9,7 +9,7 @@ import numpy as np
 
 from skdeepclust.cluster._base import BaseDeepClusterer
 
-from ._record import RESULTS, load, run
+from ._record import RESULTS, load, machine, run, versions
 
 COLUMNS = {
     "acc": "ACC",
@@ -76,7 +76,7 @@ class Bench:
 
 def write_table(name: str, lines: list[str], records) -> None:
     """``results/<name>.md``, with what it was measured on."""
-    first = records[0]
+    first = records[0] if records else {"versions": versions(), "machine": machine()}
     lines = [*lines, f"Versions: {first['versions']}. Machine: {first['machine']}."]
     (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))

@@ -196,25 +196,28 @@ def picture(path: Path) -> None:
     import matplotlib.pyplot as plt
 
     records = [r for r in load(GROUP) if r["experiment"] == PICTURED]
-    figure, ax = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    for method in METHODS:
-        runs = [r for r in records if r["method"] == method]
+    methods = {m: [r for r in records if r["method"] == m] for m in METHODS}
+    figure, ax = plt.subplots(figsize=(9, 4.5), layout="constrained")
+    markers, colours = iter("sD^v<>pXP*"), iter(("#0072b2", "#56b4e9", "#009e73", "#d55e00", "k"))
+    for method, runs in sorted(methods.items(), key=lambda item: not item[0].startswith(OURS)):
         if not runs:
             continue
         mine = method.startswith(OURS)
-        x, y = [r["seconds"] for r in runs], [r["acc"] for r in runs]
-        ax.scatter(x, y, c="#0072b2" if mine else "#999999", marker="o" if mine else "s", zorder=3)
-        ax.annotate(
-            method,
-            (np.median(x), np.median(y)),
-            xytext=(6, 4),
-            textcoords="offset points",
-            fontsize=8,
-            fontweight="bold" if mine else "normal",
+        ax.scatter(
+            [r["seconds"] for r in runs],
+            [r["acc"] for r in runs],
+            s=60 if mine else 40,
+            c=next(colours) if mine else "#999999",
+            marker="o" if mine else next(markers),
+            label=method,
+            zorder=4 if mine else 3,
         )
-    ax.set(xscale="log", xlabel="seconds", ylabel="accuracy", title=PICTURED)
+    ax.set(xscale="log", xlabel="seconds, one thread", ylabel="accuracy", title=PICTURED)
+    ax.set_xticks([20, 50, 100, 200, 500], labels=["20", "50", "100", "200", "500"])
+    ax.minorticks_off()
     ax.grid(alpha=0.3)
-    figure.savefig(path, dpi=120)
+    figure.legend(loc="outside right center", frameon=False)
+    figure.savefig(path, dpi=110)
     plt.close(figure)
 
 

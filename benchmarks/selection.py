@@ -25,6 +25,7 @@ from ._record import load, machine, path_of, run, versions
 
 GROUP = "selection"
 RUNS = 20
+LEAST_RUNS = 10  # a rank correlation over fewer says nothing
 ESTIMATORS = {
     "NeuralMixtureEM": (NeuralMixtureEM, {}),
     "NeuralMixtureEM, images": (NeuralMixtureEM, {"input_shape": (1, 8, 8)}),
@@ -129,15 +130,17 @@ def table() -> None:
     ]
     for name in ESTIMATORS:
         runs = [r for r in records if r["method"] == name]
-        if len(runs) > 2:
-            score, acc = (np.array([r[k] for r in runs]) for k in ("score", "acc"))
-            rng = np.random.RandomState(0)
-            drawn = [rng.permutation(len(runs))[:5] for _ in range(1000)]
-            chosen = np.median([acc[d[score[d].argmax()]] for d in drawn])
-            rank = spearmanr(score, acc).statistic
-            lines += [
-                f"| {name} | {len(runs)} | {rank:.2f} | {np.median(acc):.3f} | {chosen:.3f} |"
-            ]
+        if len(runs) < LEAST_RUNS:
+            continue
+        acc = np.array([r["acc"] for r in runs])
+        columns = ("score", "neighbor_information", "silhouette")
+        ranks = [spearmanr([r[column] for r in runs], acc).statistic for column in columns]
+        rng = np.random.RandomState(0)
+        drawn = [rng.permutation(len(runs))[:5] for _ in range(1000)]
+        score = np.array([r["score"] for r in runs])
+        chosen = np.median([acc[d[score[d].argmax()]] for d in drawn])
+        cells = [f"{rank:.2f}" for rank in ranks] + [f"{np.median(acc):.3f}", f"{chosen:.3f}"]
+        lines += [f"| {name} | {len(runs)} | {' | '.join(cells)} |"]
     lines += [
         "",
         "## How many clusters?",
