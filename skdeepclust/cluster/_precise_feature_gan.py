@@ -281,7 +281,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     References
     ----------
     .. [1] Y. Gan, X. Dong, H. Zhou, F. Gao and J. Dong, "Learning the Precise Feature for Cluster
-       Assignment", IEEE Transactions on Cybernetics.
+       Assignment", IEEE Transactions on Cybernetics, arXiv 2106.06159.
 
     Examples
     --------

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state, resample
 from sklearn.utils.validation import check_is_fitted
 
 from ._images import as_images, holds_images, mosaic_size, show_mosaic, to_pixels
-from ._plotting import axes_to_draw_on, color_of, scatter_clusters
+from ._plotting import axes_to_draw_on, color_of, require_count, scatter_clusters
 
 
 class ReconstructionDisplay:
@@ -53,7 +51,7 @@ class ReconstructionDisplay:
         """
         check_is_fitted(estimator)
         _require(estimator, "reconstruct", "no decoder", "StatDEC or DVC")
-        _check_count(n_samples)
+        require_count("n_samples", n_samples)
         count = min(n_samples, len(X))
         chosen = resample(X, replace=False, n_samples=count, random_state=random_state)
         order = np.argsort(estimator.predict(chosen), kind="stable")
@@ -139,7 +137,7 @@ class GeneratedSamplesDisplay:
         """
         check_is_fitted(estimator)
         _require(estimator, "sample", "no generator", "DVC or PreciseFeatureGAN")
-        _check_count(n_samples)
+        require_count("n_samples", n_samples)
         own = estimator.random_state if random_state is None else random_state
         rng = check_random_state(own)
         made = [
@@ -190,8 +188,3 @@ def _require(estimator, method: str, lack: str, others: str) -> None:
             f"{type(estimator).__name__} has {lack}; expected an estimator with {method}(), like "
             f"{others}"
         )
-
-
-def _check_count(n_samples) -> None:
-    if not isinstance(n_samples, Integral) or n_samples < 1:
-        raise ValueError(f"n_samples={n_samples!r}; expected an int >= 1")

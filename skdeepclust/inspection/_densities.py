@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ._plotting import import_pyplot
+from ._plotting import axes_to_draw_on, import_pyplot
 
 
 class ClusterDensityDisplay:
@@ -75,10 +75,8 @@ class ClusterDensityDisplay:
         -------
         self : ClusterDensityDisplay
         """
-        plt = import_pyplot()
-        if ax is None:
-            _, ax = plt.subplots(layout="constrained")
-        colors = plt.get_cmap(cmap)
+        ax = axes_to_draw_on(ax)
+        colors = import_pyplot().get_cmap(cmap)
         for cluster in range(self.proba.shape[2]):
             color = colors(cluster % colors.N)
             density = self.proba[:, :, cluster]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ._images import as_images, holds_images, mosaic_size, show_mosaic, to_pixels
-from ._plotting import axes_to_draw_on
+from ._plotting import axes_to_draw_on, require_count
 
 
 def rank_by_typicality(estimator, X):
@@ -77,8 +75,7 @@ class ClusterGalleryDisplay:
         ClusterGalleryDisplay
         """
         check_is_fitted(estimator)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples={n_samples!r}; expected an int >= 1")
+        require_count("n_samples", n_samples)
         images = as_images(estimator, X)
         ranked = rank_by_typicality(estimator, X)
         chosen = [ends(members, n_samples) for members in ranked]
@@ -237,8 +234,7 @@ class ClusterProfilesDisplay:
         -------
         self : ClusterProfilesDisplay
         """
-        if not isinstance(max_features, Integral) or max_features < 1:
-            raise ValueError(f"max_features={max_features!r}; expected an int >= 1")
+        require_count("max_features", max_features)
         telling = self.telling(max_features)
         values = self.profiles[:, telling].T  # (n_features, K)
         n_features, n_clusters = values.shape

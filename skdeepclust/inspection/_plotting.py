@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 
 # Okabe and Ito's colours, which people with any colour vision tell apart, without the yellow that
@@ -21,6 +23,12 @@ def import_pyplot():
             "drawing needs matplotlib; install it with: pip install 'skdeepclust[plot]'"
         ) from error
     return plt
+
+
+def require_count(name: str, value) -> None:
+    """An error unless a parameter that counts things is an integer of at least 1."""
+    if not isinstance(value, Integral) or value < 1:
+        raise ValueError(f"{name}={value!r}; expected an int >= 1")
 
 
 def axes_to_draw_on(ax, **figure):

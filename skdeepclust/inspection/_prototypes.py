@@ -6,14 +6,12 @@ Clustering", fig. 8.
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ._plotting import import_pyplot
+from ._plotting import import_pyplot, require_count
 
 
 def synthesize_prototypes(
@@ -47,8 +45,7 @@ def synthesize_prototypes(
         When the estimator has no densities of clusters.
     """
     module = _density_module(estimator)
-    if not isinstance(n_steps, Integral) or n_steps < 1:
-        raise ValueError(f"n_steps={n_steps!r}; expected an int >= 1")
+    require_count("n_steps", n_steps)
     mean, scale = module.standardize.mean, module.standardize.scale
     n_clusters = len(estimator.cluster_centers_)
     noise = check_random_state(random_state).standard_normal((n_clusters, *mean.shape))
