@@ -45,6 +45,7 @@ from ._phases import (
 )
 from ._revival import revive_empty
 from ._run import Run, copied
+from ._start import pca_mixture
 
 # The paper's γ and the batch size that it belongs to.
 GAMMA, GAMMA_BATCH = 5.0, 128
@@ -97,11 +98,17 @@ class NeuralMixtureModule(ClusteringModule):
         return self.mixture.posterior(self.mixture(self.embed(x))).squeeze(1)
 
     def expectation(
-        self, heads: MixtureHeads, x: Tensor, x_tr: Tensor | None
+        self, heads: MixtureHeads, x: Tensor, x_tr: Tensor | None, given: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The posterior p, (n, n_heads, n_clusters), and what the M-step raises, (n, n_heads)."""
+        """The posterior p, (n, n_heads, n_clusters), and what the M-step raises, (n, n_heads).
+
+        ``given``, (n, n_clusters), is the posterior of the first head where it does not have its
+        own.
+        """
         scores = heads(self.embed(x))
         p = heads.posterior(scores.detach())
+        if given is not None:
+            p[:, 0] = given
         density = expected_log_density(p, scores, self.gamma)  # eq. 6
         if x_tr is not None:  # eq. 7
             density = density + expected_log_density(p, heads(self.embed(x_tr)), self.gamma)
@@ -210,7 +217,9 @@ class NeuralMixtureEM(BaseDeepClusterer):
         False leaves scores as they are, to see what becomes of it: clusters die, and in a network
         without batch normalisation all samples end in one.
     n_starts : int >= 1, default=40
-        Mixtures that begin side by side. 1 is the paper's training.
+        Mixtures that begin side by side. Where copies are neighbours, one of them is given the
+        posterior of a Gaussian mixture on at most ten principal components for its E-steps, until
+        the best is kept. 1 is the paper's training, without such help.
     start_epochs : int >= 1 or "auto", default='auto'
         Epochs before one of them is kept. "auto" makes 350 training steps, a part of an
         epoch where there are so many samples, but at most 40 epochs.
@@ -451,7 +460,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _train(self, run: Run) -> None:
         run.transform = self._make_transform(run)
-        run.perform(*([self._explore] if self.n_starts > 1 else []), self._cluster, self._finish)
+        search = [self._prepare, self._explore] if self.n_starts > 1 else []
+        run.perform(*search, self._cluster, self._finish)
 
     def _copies(self) -> str | Callable | None:
         """``augment``, resolved."""
@@ -480,12 +490,20 @@ class NeuralMixtureEM(BaseDeepClusterer):
         warp = make_augmentation(augment, run.generator)
         return lambda index, x: warp(x)
 
+    def _prepare(self, run: Run) -> None:
+        """Of rows: the posterior that one of the starts is given for its E-steps."""
+        if self._copies() == "neighbors":
+            posterior = pca_mixture(run.rows.X, self.n_clusters, run.rng)
+            run.memory["posterior"] = torch.from_numpy(posterior).to(run.device)
+
     def _explore(self, run: Run) -> None:
         """Train many mixtures on one backbone, and keep the best by the unsupervised objective."""
         module, starts = run.module, run.module.starts
+        posterior = run.memory.get("posterior")
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-            return self._step(run, starts, index, x)[1]
+            given = None if posterior is None else posterior[index.to(run.device)]
+            return self._step(run, starts, index, x, given)[1]
 
         epochs = resolve_epochs(self.start_epochs, run, steps=START_STEPS, at_least=0, at_most=40)
         self._run_phase(run, "explore", step, epochs)
@@ -544,13 +562,18 @@ class NeuralMixtureEM(BaseDeepClusterer):
         return train_phase(run, name, run.module.parameters(), step, **schedule)
 
     def _step(
-        self, run: Run, heads: MixtureHeads, index: Tensor, x: Tensor
+        self,
+        run: Run,
+        heads: MixtureHeads,
+        index: Tensor,
+        x: Tensor,
+        given: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """One batch of algorithm 1: the posterior, and the losses."""
         module, losses = run.module, {}
         x_tr = None if run.transform is None else run.transform(index, x)
         if self.objective != "consistency":
-            p, density = module.expectation(heads, x, x_tr)  # E-step
+            p, density = module.expectation(heads, x, x_tr, given)  # E-step
             losses["em"] = -density.mean()
             run.net.minimize(losses["em"], "em")  # M-step
         if self.objective != "em":

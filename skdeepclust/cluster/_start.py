@@ -8,8 +8,12 @@ import warnings
 import numpy as np
 from sklearn.base import clone
 from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
+from sklearn.utils import gen_batches
+
+from ..training import INFERENCE_BATCH
 
 # catch_warnings is for all threads: one start at a time, or one puts another's filters back. A
 # start may hold another one, of a clusterer of ours.
@@ -20,6 +24,8 @@ N_MIXTURES, SUBSET = 32, 5_000
 MOST_COMPONENTS, SAMPLES_PER_PARAMETER = 5, 1.25
 # In units of the standardised embedding: keeps a component from closing in on a few samples.
 REGULARIZATION = 3e-2
+# Principal components for a single mixture.
+PRINCIPAL_COMPONENTS = 10
 
 
 def start_responsibilities(init, Z: np.ndarray, n_clusters: int, rng: np.random.RandomState):
@@ -106,6 +112,39 @@ def agreed_mixtures(Z: np.ndarray, n_clusters: int, rng: np.random.RandomState) 
     for mixture, part_share in zip(mixtures, np.split(share, N_MIXTURES), strict=True):
         responsibilities += mixture.predict_proba(S) @ part_share / N_MIXTURES
     return responsibilities.astype(np.float32)
+
+
+def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:
+    """Posterior of a Gaussian mixture on principal components, as one would use without a network.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features)
+        In any units; fitted to a part of it.
+    n_clusters : int
+    rng : RandomState
+
+    Returns
+    -------
+    ndarray of shape (n, n_clusters), float32
+        Rows sum to 1.
+    """
+    part = X[np.sort(rng.permutation(len(X))[:SUBSET])].astype(np.float64)
+    center, spread = part.mean(0), np.sqrt(part.var(0).sum())
+
+    def scaled(rows: np.ndarray) -> np.ndarray:  # so that the covariances' floor is no unit's
+        return (rows - center) / (spread if spread > 0 else 1)
+
+    pca = PCA(min(PRINCIPAL_COMPONENTS, *part.shape), random_state=rng.randint(2**31 - 1))
+    mixture = GaussianMixture(n_clusters, n_init=5, random_state=rng.randint(2**31 - 1))
+    with _filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)  # what share of no variance at all
+        mixture.fit(pca.fit_transform(scaled(part)))
+    posterior = np.empty((len(X), n_clusters), dtype=np.float32)
+    for rows in gen_batches(len(X), INFERENCE_BATCH):
+        posterior[rows] = mixture.predict_proba(pca.transform(scaled(X[rows])))
+    return posterior
 
 
 def _rich_mixture(part: np.ndarray, n_clusters: int, rng: np.random.RandomState):

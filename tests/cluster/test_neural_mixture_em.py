@@ -183,15 +183,22 @@ def estimates_prior(model):
     return model.module_.mixture.estimates_prior.tolist()
 
 
-def test_auto_finds_unequal_groups_by_estimated_shares():
-    """Where shares differ, normalised scores must be brought to their scale."""
+@pytest.fixture(scope="module")
+def unequal():
+    """Gaussians of unequal sizes and covariances."""
     rng = np.random.RandomState(0)
     sizes = (600, 400, 300, 200, 100)
     X = []
     for size in sizes:
         shape = rng.standard_normal((8, 8)) * rng.uniform(0.3, 0.9)
         X.append(rng.uniform(-8, 8, 8) + rng.standard_normal((size, 8)) @ shape)
-    X, y = np.concatenate(X), np.repeat(np.arange(5), sizes)
+    return np.concatenate(X), np.repeat(np.arange(5), sizes)
+
+
+def test_auto_finds_unequal_groups_by_estimated_shares(unequal, monkeypatch):
+    """Where shares differ, normalised scores must be brought to their scale."""
+    X, y = unequal
+    monkeypatch.setattr(NeuralMixtureEM, "_prepare", lambda self, run: None)
     models = {
         prior: NeuralMixtureEM(5, prior=prior, random_state=0).fit(X)
         for prior in ("uniform", "auto")
@@ -199,6 +206,15 @@ def test_auto_finds_unequal_groups_by_estimated_shares():
     assert adjusted_rand_score(y, models["uniform"].labels_) < 0.9
     assert adjusted_rand_score(y, models["auto"].labels_) > 0.97
     assert estimates_prior(models["auto"]) == [True]
+
+
+def test_one_start_is_given_the_posterior_of_a_gaussian_mixture(unequal):
+    """With equal shares no other one finds these groups."""
+    X, y = unequal
+    model = NeuralMixtureEM(5, prior="uniform", random_state=0).fit(X)
+    scores = next(epoch["start_scores"] for epoch in model.history_ if "start_scores" in epoch)
+    assert np.argmax(scores) == 0
+    assert adjusted_rand_score(y, model.labels_) > 0.99
 
 
 def test_auto_leaves_equal_groups_to_equal_shares():

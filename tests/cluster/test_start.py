@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 from sklearn.cluster import SpectralBiclustering
 from sklearn.datasets import make_blobs, make_moons
+from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 from skdeepclust.cluster._start import (
     agreed_mixtures,
     cut_bipartite_graph,
+    pca_mixture,
     start_responsibilities,
 )
 
@@ -113,3 +115,41 @@ def test_no_warning_for_mixtures_cut_short():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         start_responsibilities("gmm", Z, 3, rng())
+
+
+def gaussian_groups(seed=0):
+    """Three Gaussians, no two of one size or shape."""
+    generator = rng(seed)
+    parts = [
+        generator.normal(size=(n, 6)) @ generator.normal(size=(6, 6)) + 8 * generator.normal(size=6)
+        for n in (300, 150, 50)
+    ]
+    return np.concatenate(parts), np.repeat(np.arange(3), [len(part) for part in parts])
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
+def test_pca_mixture_finds_gaussians_in_any_unit(unit):
+    X, y = gaussian_groups()
+    r = pca_mixture((unit * X).astype(np.float32), 3, rng())
+    assert r.shape == (500, 3)
+    assert r.dtype == np.float32
+    np.testing.assert_allclose(r.sum(1), 1, rtol=1e-5)
+    assert adjusted_rand_score(y, r.argmax(1)) == 1
+
+
+def test_pca_mixture_is_the_one_of_scikit_learn():
+    """More features than it keeps components, and more rows than it is fitted to."""
+    generator = rng(1)
+    y = generator.randint(3, size=6000)
+    X = generator.normal(size=(6000, 40)) + 3 * generator.normal(size=(3, 40))[y]
+    plain = GaussianMixture(3, n_init=5, random_state=0).fit_predict(PCA(10).fit_transform(X))
+    r = pca_mixture(X.astype(np.float32), 3, rng())
+    assert adjusted_rand_score(plain, r.argmax(1)) > 0.999
+
+
+@pytest.mark.parametrize("X", [np.zeros((9, 4), np.float32), np.full((9, 1), 255, np.uint8)])
+def test_pca_mixture_of_constants(X):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        r = pca_mixture(X, 3, rng())
+    np.testing.assert_allclose(r.sum(1), 1, rtol=1e-5)
