@@ -60,10 +60,10 @@ class DeepKMeansModule(ClusteringModule):
 
 
 # %%
-# The estimator: three methods
-# ----------------------------
+# The estimator: two methods
+# --------------------------
 # The constructor stores its arguments and does nothing else. ``_build_module`` makes the network,
-# ``_train`` runs phases, ``_objective`` says without labels how good a run is, for ``n_init``.
+# ``_train`` runs phases.
 class DeepKMeans(BaseDeepClusterer):
     # fmt: off
     def __init__(self, n_clusters=8, *, weight=0.1, hidden_dims=(64, 64), latent_dim=10, epochs=40,
@@ -120,9 +120,6 @@ class DeepKMeans(BaseDeepClusterer):
 
         optimizers = {"main": adam(list(module.parameters()), self.lr)}
         return run.net.run_phase(name, run.rows, step, optimizers=optimizers, epochs=self.epochs)
-
-    def _objective(self, run):
-        return run.map(run.module.score).mean()
 
 
 # %%

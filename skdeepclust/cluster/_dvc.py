@@ -84,11 +84,9 @@ class DVCModule(SelfTrainingModule):
         mean, drawn, divergence = self.draw(seen, generator)
         return self.soft_assign(self.latent_map(mean)), self._loss(x, drawn, divergence)
 
-    def variance_and_loss(self, x: Tensor) -> Tensor:
-        """Variance of q(z|x), and beside it L_r at the mean, (n, latent_dim + 1)."""
-        mean, log_variance = self.posterior(x)
-        loss = self._loss(x, mean, gaussian_kl(mean, log_variance).sum(1))
-        return torch.cat([log_variance.exp(), loss.unsqueeze(1)], 1)
+    def variance(self, x: Tensor) -> Tensor:
+        """Of q(z|x), (n, latent_dim)."""
+        return self.posterior(x)[1].exp()
 
     def score(self, x: Tensor) -> Tensor:
         if self.likelihood == "bernoulli" and (x.amin() < 0 or x.amax() > 1):
@@ -289,8 +287,8 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
     stop_reason_ : str
         "converged", "max_epochs", "callback" or "interrupted" (by Ctrl-C).
     restart_scores_ : ndarray of shape (n_init,)
-        Unsupervised objective of each restart, the negative joint loss at the posteriors' means;
-        higher is better.
+        What the clusters of samples and of their nearest neighbours in the data tell of each other,
+        for each restart, in nats; higher is better.
     history_ : skorch.history.History
         A dict per epoch: phase, train_loss, kl, reconstruction, label_change, cluster_sizes, dur.
     module_ : torch.nn.Module
@@ -450,9 +448,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
             return "bernoulli" if within else "gaussian"
         return self.likelihood
 
-    def _finish(self, run: Run) -> float:
+    def _finish(self, run: Run) -> None:
         module = run.module
         module.fix_draws()
-        variance, loss = run.map(module.variance_and_loss).split([self.latent_dim, 1], 1)
-        module.describe_clusters(run.embedding, variance, run.labels)
-        return loss.mean().item()
+        module.describe_clusters(run.embedding, run.map(module.variance), run.labels)

@@ -10,9 +10,7 @@ import math
 from collections.abc import Callable
 from numbers import Integral, Real
 
-import numpy as np
 import torch
-from sklearn.neighbors import NearestNeighbors
 from torch import Tensor, nn
 
 from .._sklearn_compat import Interval, StrOptions
@@ -34,6 +32,7 @@ from ..training import (
     map_rows,
 )
 from ._base import BaseDeepClusterer, ClusteringModule
+from ._neighbors import find_neighbors
 from ._phases import (
     RISE,
     cluster_means,
@@ -49,9 +48,8 @@ from ._start import pca_mixture
 
 # The paper's γ and the batch size that it belongs to.
 GAMMA, GAMMA_BATCH = 5.0, 128
-# Pairs of a sample and its copy that starts are compared on; samples that neighbours come from.
-SCORED_SAMPLES, NEIGHBOR_POOL = 10_000, 20_000
-N_NEIGHBORS = 10
+# Pairs of a sample and its copy that starts are compared on.
+SCORED_SAMPLES = 10_000
 # Weight of disagreement beyond what it costs of the information, for copies that are neighbours,
 # some of them of another class, and for others. Trials: at 0 large classes are cut, on long-tailed
 # MNIST at 2 too; at 3 neighbours leave clusters of digits empty.
@@ -63,13 +61,6 @@ START_STEPS, STEPS = 350, 350
 def score_bound(n: float) -> float:
     """The largest score that normalisation over n samples leaves room for."""
     return (n - 1) / math.sqrt(n)
-
-
-def find_neighbors(rows: Rows, rng: np.random.RandomState) -> Tensor:
-    """Nearest neighbours of every row among (at most) NEIGHBOR_POOL rows, (n, N_NEIGHBORS)."""
-    pool = np.sort(rng.permutation(len(rows))[:NEIGHBOR_POOL])
-    search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(pool))).fit(rows.X[pool])
-    return torch.from_numpy(pool[search.kneighbors(rows.X, return_distance=False)])
 
 
 class NeuralMixtureModule(ClusteringModule):

@@ -244,7 +244,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     stop_reason_ : str
         "max_epochs", "callback" or "interrupted" (by Ctrl-C).
     restart_scores_ : ndarray of shape (n_init,)
-        Unsupervised objective of each restart; higher is better. See Notes.
+        What the clusters of samples and of their nearest neighbours in the data tell of each other,
+        for each restart, in nats; higher is better.
     history_ : skorch.history.History
         A dict per epoch: phase, train_loss (the generator's), critic, distance, penalty,
         classifier, fake_accuracy, entropy (of the classifier's answers for the data, in nats),
@@ -269,10 +270,6 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     With the default training it suits data of few dimensions; on scikit-learn's digits its accuracy
     is far below that of k-means.
-
-    The unsupervised objective is ``-(mean H(p) + KL(mean p ‖ prior)) - d / sqrt(n_features)``: how
-    sure the classifier is of the data, how well its clusters keep to the prior, and how far the
-    critic still tells the generated samples from the data, d, in standard deviations.
 
     The paper's λ = 100 is for 900,000 steps. On the ring of eight blobs λ = 1 finds them within
     500, where λ = 10 loses some; figures, and where the method does not find what it should in so
@@ -543,10 +540,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     @torch.no_grad()
     def _finish(self, run: Run) -> None:
-        """Cluster the data, describe the clusters, and see how good the run was without labels."""
+        """Cluster the data, and describe the clusters."""
         module = run.module
-        p = run.map(module.assign)
-        run.labels = p.argmax(1)
+        run.labels = run.map(module.assign).argmax(1)
         sizes = torch.bincount(run.labels, minlength=self.n_clusters)
         if empty := (sizes == 0).sum().item():
             warnings.warn(
@@ -557,11 +553,3 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             )
         z = run.map(module.embed)
         module.centers = cluster_means(z, run.labels, self.n_clusters)
-        mean = p.mean(0)
-        mismatch = torch.xlogy(mean, mean / module.shares).sum()
-        last = run.net.history[-max(1, round(PART * run.n_iter)) :, "distance"]
-        distance = max(0.0, float(np.mean(last))) / math.sqrt(math.prod(self.input_shape_))
-        run.score = -(entropy(p).mean() + mismatch).item() - distance
-
-    def _objective(self, run: Run) -> float:
-        return run.score

@@ -24,7 +24,6 @@ FINDINGS = (
     "score",
     "embedding",
     "labels",
-    "reconstruction",
 )
 
 
@@ -48,8 +47,6 @@ class Run(Keeper):
     # Of the whole data, as transform and predict give them, where a training ends with them.
     embedding: Tensor | None = None
     labels: Tensor | None = None
-    # Mean L_r of the whole data, where there is one.
-    reconstruction: float | None = None
     # How it ended, once it has.
     history: History | None = None
     # Tensors, numbers and words by name.

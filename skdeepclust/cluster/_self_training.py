@@ -147,8 +147,8 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         run.perform(self._pretrain, self._start, self._self_train)
 
     @abstractmethod
-    def _finish(self, run: Run) -> float:
-        """Keep what inference needs to know of the data; return their mean L_r."""
+    def _finish(self, run: Run) -> None:
+        """Keep what inference needs to know of the data."""
 
     def _pretrain(self, run: Run) -> None:
         pretrain_end_to_end(run, self._resolve_pretrain_epochs(run), self.lr, self.lr_decay)
@@ -161,9 +161,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         """Cluster the embeddings, scale them to the clusters, and put the centres there."""
         module = run.module
         z = run.map(module.embed)
-        r = torch.from_numpy(
-            start_responsibilities(self.init, z.cpu().numpy(), self.n_clusters, run.rng)
-        ).to(run.device)  # (n, K)
+        r = start_responsibilities(self.init, z, self.n_clusters, run.rng)  # (n, K)
         centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)
         if self.whiten:
             residual = (z - centers[r.argmax(1)]).cpu().numpy()
@@ -206,7 +204,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         run.end(train_phase(run, "cluster", module.parameters(), step, **schedule))
         run.embedding = run.map(module.embed)
         run.labels = self._revive(run, run.embedding).argmax(1)
-        run.reconstruction = self._finish(run)
+        self._finish(run)
 
     def _update_target(self, run: Run, labels: Tensor) -> tuple[Tensor, Tensor, float]:
         """Target and labels of the whole data, and the share of labels that changed."""
@@ -234,12 +232,3 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             return soft_assign(module, z)
 
         return revive_empty(assign(), assign, restart)
-
-    def _objective(self, run: Run) -> float:
-        """The negative joint loss over the whole data, its target that of its own Q."""
-        module = run.module
-        with torch.no_grad():
-            q = soft_assign(module, run.embedding)
-            kl = assignment_kl(target_distribution(q, self.target, self.focus), q).mean()
-        weight = self.clustering_weight
-        return -(weight * kl.item() + (1 - weight) * run.reconstruction)

@@ -6,14 +6,18 @@ import threading
 import warnings
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.utils import gen_batches
+from torch import Tensor
 
 from ..training import INFERENCE_BATCH
+from ._mixtures import GaussianMixtureEM, posteriors
 
 # catch_warnings is for all threads: one start at a time, or one puts another's filters back. A
 # start may hold another one, of a clusterer of ours.
@@ -28,21 +32,21 @@ REGULARIZATION = 3e-2
 PRINCIPAL_COMPONENTS = 10
 
 
-def start_responsibilities(init, Z: np.ndarray, n_clusters: int, rng: np.random.RandomState):
-    """Cluster the embeddings Z with the method that ``init`` names.
+def start_responsibilities(init, z: Tensor, n_clusters: int, rng: np.random.RandomState) -> Tensor:
+    """Cluster the embeddings z with the method that ``init`` names.
 
     Parameters
     ----------
     init : {"kmeans", "gmm"} or clusterer
         A clusterer is cloned, and given a seed where it has ``random_state=None``.
-    Z : ndarray of shape (n, latent_dim)
+    z : Tensor of shape (n, latent_dim)
     n_clusters : int
     rng : RandomState
 
     Returns
     -------
-    ndarray of shape (n, n_clusters), float32
-        Rows sum to 1.
+    Tensor of shape (n, n_clusters), float32
+        On the device of z; rows sum to 1.
 
     Raises
     ------
@@ -50,12 +54,13 @@ def start_responsibilities(init, Z: np.ndarray, n_clusters: int, rng: np.random.
         When a user's clusterer does not return labels 0 to n_clusters - 1.
     """
     with _filters, warnings.catch_warnings():
-        # Mixtures need not end, and where there are fewer distinct embeddings than clusters, dead
-        # clusters get a warning of their own later.
+        # Where there are fewer distinct embeddings than clusters, dead clusters get a warning of
+        # their own later.
         warnings.simplefilter("ignore", ConvergenceWarning)
         if isinstance(init, str) and init == "gmm":
-            return agreed_mixtures(Z, n_clusters, rng)
-        return _responsibilities_of(init, Z, n_clusters, rng)
+            return agreed_mixtures(z, n_clusters, rng)
+        found = _responsibilities_of(init, z.cpu().numpy(), n_clusters, rng)
+        return torch.from_numpy(found).to(z.device)
 
 
 def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.RandomState):
@@ -77,7 +82,7 @@ def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.Ra
     return np.eye(n_clusters, dtype=np.float32)[labels]
 
 
-def agreed_mixtures(Z: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:
+def agreed_mixtures(z: Tensor, n_clusters: int, rng: np.random.RandomState) -> Tensor:
     """Responsibilities agreed on by many Gaussian mixtures with more components than clusters.
 
     A class is seldom one Gaussian, and a mixture of ``n_clusters`` ends in a local optimum where
@@ -88,30 +93,47 @@ def agreed_mixtures(Z: np.ndarray, n_clusters: int, rng: np.random.RandomState) 
 
     Parameters
     ----------
-    Z : ndarray of shape (n, latent_dim)
+    z : Tensor of shape (n, latent_dim)
     n_clusters : int
     rng : RandomState
 
     Returns
     -------
-    ndarray of shape (n, n_clusters), float32
+    Tensor of shape (n, n_clusters), float32
         Rows sum to 1.
     """
-    spread = Z.std(0)
-    S = ((Z - Z.mean(0)) / np.where(spread > 0, spread, 1)).astype(np.float64)
-    mixtures = []
+    z = z.to(torch.float32 if z.device.type == "mps" else torch.float64)  # mps has no other
+    spread = z.std(0, correction=0)
+    s = (z - z.mean(0)) / torch.where(spread > 0, spread, 1)
+    kind, n_components = richest_mixture(min(SUBSET, len(s)), s.shape[1], n_clusters)
+    em = GaussianMixtureEM(kind, s.shape[1], REGULARIZATION)
+    weights = []
     for _ in range(N_MIXTURES):
-        part = S[rng.permutation(len(S))[:SUBSET]]
-        mixtures.append(_rich_mixture(part, n_clusters, rng).fit(part))
-    claims = np.concatenate([mixture.predict_proba(part) for mixture in mixtures], axis=1)
-    labels = cut_bipartite_graph(claims, n_clusters, rng)
+        chosen = torch.from_numpy(rng.permutation(len(s))[:SUBSET])
+        part = s[chosen.to(s.device)]
+        weights.append(em.fit(part, n_components, rng.randint(2**31 - 1)))
+    claims = posteriors(em.terms(part), weights)
+    labels = cut_bipartite_graph(claims.cpu().numpy(), n_clusters, rng)
     # What share of a component lies in each cluster; a sample inherits it from its components.
-    share = claims.T @ np.eye(n_clusters)[labels] + np.finfo(float).tiny
-    share /= share.sum(1, keepdims=True)
-    responsibilities = np.zeros((len(S), n_clusters))
-    for mixture, part_share in zip(mixtures, np.split(share, N_MIXTURES), strict=True):
-        responsibilities += mixture.predict_proba(S) @ part_share / N_MIXTURES
-    return responsibilities.astype(np.float32)
+    one_hot = F.one_hot(torch.from_numpy(labels).long(), n_clusters).to(claims)
+    share = claims.T @ one_hot + torch.finfo(claims.dtype).tiny
+    share /= share.sum(1, keepdim=True)
+    return torch.cat(
+        [
+            (posteriors(em.terms(rows), weights) @ share / N_MIXTURES).float()
+            for rows in s.split(INFERENCE_BATCH)
+        ]
+    )
+
+
+def richest_mixture(n: int, dim: int, n_clusters: int) -> tuple[str, int]:
+    """Kind of covariances and number of components that n samples can pay for, covariances
+    first."""
+    parameters = {"full": dim * (dim + 3) / 2 + 1, "diag": 2 * dim + 1, "spherical": dim + 2}
+    affordable = [kind for kind, number in parameters.items() if n / n_clusters >= number]
+    kind = affordable[0] if affordable else "spherical"
+    components = int(n / (SAMPLES_PER_PARAMETER * parameters[kind]))
+    return kind, max(n_clusters, min(components, MOST_COMPONENTS * n_clusters))
 
 
 def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:
@@ -145,22 +167,6 @@ def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> n
     for rows in gen_batches(len(X), INFERENCE_BATCH):
         posterior[rows] = mixture.predict_proba(pca.transform(scaled(X[rows])))
     return posterior
-
-
-def _rich_mixture(part: np.ndarray, n_clusters: int, rng: np.random.RandomState):
-    """A mixture as rich as the samples can pay for, in covariance first and then in components."""
-    n, dim = part.shape
-    parameters = {"full": dim * (dim + 3) / 2 + 1, "diag": 2 * dim + 1, "spherical": dim + 2}
-    affordable = [kind for kind, number in parameters.items() if n / n_clusters >= number]
-    kind = affordable[0] if affordable else "spherical"
-    components = int(n / (SAMPLES_PER_PARAMETER * parameters[kind]))
-    return GaussianMixture(
-        max(n_clusters, min(components, MOST_COMPONENTS * n_clusters)),
-        covariance_type=kind,
-        reg_covar=REGULARIZATION,
-        init_params="k-means++",
-        random_state=rng.randint(2**31 - 1),
-    )
 
 
 def cut_bipartite_graph(

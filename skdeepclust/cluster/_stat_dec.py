@@ -66,18 +66,17 @@ class StatDECModule(SelfTrainingModule):
         density = gaussian_log_likelihood(self.standardize(x), x_hat, log_variance)
         return density - self.standardize.scale.log() * x[0].numel()
 
-    def fit_error_variance(self, rows: Rows) -> float:
-        """Keep how far each feature's reconstruction is off, over all the data; return the mean."""
+    def fit_error_variance(self, rows: Rows) -> None:
+        """Keep how far each feature's reconstruction is off, over all the data."""
         with evaluating(self):
             total = sum(
                 (self.standardize(x) - self.reconstruct(self.embed(x))).square().sum(0)
                 for x in inference_parts(rows)
             )
         variance = total / len(rows)
-        mean = variance.mean().item()
         # A feature that never varied must not decide alone.
-        self.error_variance = variance.clamp(min=max(LEAST_VARIANCE * mean, 1e-8))
-        return mean
+        floor = max(LEAST_VARIANCE * variance.mean().item(), 1e-8)
+        self.error_variance = variance.clamp(min=floor)
 
     @torch.no_grad()
     def reorder(self, order: Tensor) -> None:
@@ -224,7 +223,8 @@ class StatDEC(SelfTrainingClusterer):
     stop_reason_ : str
         "converged", "max_epochs", "callback" or "interrupted" (by Ctrl-C).
     restart_scores_ : ndarray of shape (n_init,)
-        Unsupervised objective of each restart, the negative joint loss; higher is better.
+        What the clusters of samples and of their nearest neighbours in the data tell of each other,
+        for each restart, in nats; higher is better.
     history_ : skorch.history.History
         A dict per epoch: phase, train_loss, kl, reconstruction, label_change, cluster_sizes, dur.
     module_ : torch.nn.Module
@@ -377,8 +377,8 @@ class StatDEC(SelfTrainingClusterer):
             self.variational,
         )
 
-    def _finish(self, run: Run) -> float:
-        return run.module.fit_error_variance(run.rows)
+    def _finish(self, run: Run) -> None:
+        run.module.fit_error_variance(run.rows)
 
     def _pretrain(self, run: Run) -> None:
         if self.pretrain == "layer_wise":

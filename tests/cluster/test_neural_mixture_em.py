@@ -8,7 +8,8 @@ from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
 from skdeepclust import NeuralMixtureEM
-from skdeepclust.cluster._neural_mixture_em import find_neighbors, score_bound
+from skdeepclust.cluster._neighbors import find_neighbors
+from skdeepclust.cluster._neural_mixture_em import score_bound
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Rows
 

@@ -238,15 +238,6 @@ def test_empty_clusters_are_told_and_come_last():
     assert (np.diff((model.cluster_sizes_ > 0).astype(int)) <= 0).all()
 
 
-def test_the_best_restart_by_the_unsupervised_score_is_kept(blobs):
-    X, _ = blobs
-    model = small(n_init=3).fit(X)
-    assert model.restart_scores_.shape == (3,)
-    assert len(set(model.restart_scores_)) == 3
-    single = small(n_init=1).fit(X)
-    assert single.restart_scores_[0] == model.restart_scores_[0]
-
-
 def test_every_parameter_of_the_method_reaches_it(blobs):
     X, _ = blobs
     base = small().fit(X).transform(X)

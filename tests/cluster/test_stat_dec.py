@@ -226,18 +226,6 @@ def test_papers_settings():
         StatDEC.from_paper("cifar")
 
 
-def test_objective_is_the_joint_loss(blobs):
-    X, _ = blobs
-    fitted = small(clustering_weight=0.4, target="assigned").fit(X)
-    q = torch.tensor(fitted.predict_proba(X))
-    p = target_distribution(q, "assigned")
-    kl = (p * (p / q).log()).sum(1).mean().item()
-    scale = fitted.module_.standardize.scale.item()
-    error = (((fitted.reconstruct(X) - X) / scale) ** 2).mean()
-    expected = -(0.4 * kl + 0.6 * error)
-    assert fitted.restart_scores_[0] == pytest.approx(expected, rel=1e-4)
-
-
 def test_score_is_the_log_density_about_the_reconstruction(blobs):
     """Each feature with the variance of its own error, in the user's units."""
     X = blobs[0] * np.array([1.0, 1.0, 1.0, 1.0, 0.01])  # the last one's error falls to the floor

@@ -1,0 +1,90 @@
+"""Gaussian mixtures side by side, quickly: a log-density is linear in the products of coordinates.
+
+scikit-learn's GaussianMixture goes through components one by one; here an E-step and an M-step are
+a matrix product each, on any device.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from sklearn.cluster import kmeans_plusplus
+from torch import Tensor
+
+MAX_ITER, TOL = 100, 1e-3  # as scikit-learn's
+
+
+class GaussianMixtureEM:
+    """EM for mixtures whose covariances are "full", "diag" or "spherical".
+
+    A mixture is its weights, a matrix of shape (n_terms, n_components): ``terms(x) @ weights`` is
+    the logarithm of each component's share times its density, and ``mean(r * terms(x))`` all that
+    an M-step needs.
+
+    Parameters
+    ----------
+    kind : {"full", "diag", "spherical"}
+    dim : int
+        Number of coordinates, d.
+    regularization : float > 0
+        Added to the diagonals of covariances.
+    """
+
+    def __init__(self, kind: str, dim: int, regularization: float):
+        self.kind, self.dim, self.regularization = kind, dim, regularization
+        self.rows, self.columns = (
+            torch.triu_indices(dim, dim) if kind == "full" else torch.arange(dim).expand(2, dim)
+        )
+
+    def terms(self, x: Tensor) -> Tensor:
+        """Products of coordinates, coordinates, and 1, (n, d) -> (n, n_terms)."""
+        return torch.cat([x[:, self.rows] * x[:, self.columns], x, torch.ones_like(x[:, :1])], 1)
+
+    def fit(self, x: Tensor, n_components: int, seed: int) -> Tensor:
+        """Weights of the mixture that EM ends in from the seeds of k-means++ among x."""
+        _, seeds = kmeans_plusplus(x.cpu().numpy(), n_components, random_state=seed)
+        terms, bound = self.terms(x), -math.inf
+        weights = self.weights(
+            x.new_full((n_components,), 1 / n_components),
+            x[torch.from_numpy(seeds).to(x.device)],
+            x.new_zeros(n_components, len(self.rows)),
+        )
+        for _ in range(MAX_ITER):
+            joint = terms @ weights
+            total = joint.logsumexp(1, keepdim=True)
+            before, bound = bound, total.mean().item()
+            moments = (joint - total).exp().T @ terms / len(x)
+            shares = moments[:, -1] + torch.finfo(x.dtype).eps  # of none of the samples too
+            products, means = (moments[:, :-1] / shares.unsqueeze(1)).split(
+                [len(self.rows), self.dim], 1
+            )
+            covariances = products - means[:, self.rows] * means[:, self.columns]
+            weights = self.weights(shares / shares.sum(), means, covariances)
+            if abs(bound - before) < TOL:
+                break
+        return weights
+
+    def weights(self, shares: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
+        """From parameters, (K,), (K, d) and (K, products), the last without regularisation."""
+        if self.kind == "spherical":
+            covariances = covariances.mean(1, keepdim=True).expand_as(covariances)
+        matrices = means.new_zeros(len(means), self.dim, self.dim)
+        matrices[:, self.rows, self.columns] = covariances
+        matrices[:, self.columns, self.rows] = covariances
+        matrices.diagonal(dim1=1, dim2=2).add_(self.regularization)
+        factors = torch.linalg.cholesky(matrices)
+        precisions = torch.cholesky_inverse(factors)
+        linear = (precisions @ means.unsqueeze(2)).squeeze(2)
+        log_determinants = 2 * factors.diagonal(dim1=1, dim2=2).log().sum(1)
+        constant = shares.log() - 0.5 * (
+            (linear * means).sum(1) + log_determinants + self.dim * math.log(2 * math.pi)
+        )
+        halves = torch.where(self.rows == self.columns, 0.5, 1.0).to(means)  # (i, j) is (j, i) too
+        quadratic = -halves * precisions[:, self.rows, self.columns]
+        return torch.cat([quadratic, linear, constant.unsqueeze(1)], 1).T
+
+
+def posteriors(terms: Tensor, weights: list[Tensor]) -> Tensor:
+    """Posteriors of several mixtures beside each other, (n, all components); each sums to 1."""
+    return torch.cat([(terms @ each).softmax(1) for each in weights], 1)

@@ -1,0 +1,71 @@
+"""What restarts are compared by."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.metrics import mutual_info_score
+
+from skdeepclust.cluster import _neighbors
+from skdeepclust.cluster._neighbors import neighbor_information
+from skdeepclust.training import Rows
+
+
+def rows_of(X):
+    X = np.asarray(X)
+    return Rows(X, X.shape[1:], 1 / 255 if X.dtype == np.uint8 else 1.0, torch.device("cpu"))
+
+
+def information(X, labels, n_clusters):
+    return neighbor_information(rows_of(X), torch.as_tensor(labels), n_clusters)
+
+
+def test_against_a_full_search():
+    rng = np.random.RandomState(0)
+    X, labels = rng.standard_normal((60, 3)).astype(np.float32), rng.randint(3, size=60)
+    distance = np.linalg.norm(X[:, None] - X[None], axis=2)
+    np.fill_diagonal(distance, np.inf)
+    copies = labels[np.argsort(distance, axis=1)[:, :5]].ravel()
+    pairs = np.repeat(labels, 5), copies
+    # Either may be the copy.
+    first, second = np.concatenate(pairs), np.concatenate(pairs[::-1])
+    shared = mutual_info_score(first, second)
+    entropy = mutual_info_score(first, first)
+    assert information(X, labels, 3) == pytest.approx(shared - (entropy - shared), abs=1e-5)
+
+
+def test_clusters_that_neighbours_agree_on_are_better():
+    X, y = make_blobs(200, centers=4, cluster_std=0.3, random_state=0)
+    X = X.astype(np.float32)
+    assert information(X, y, 4) == pytest.approx(np.log(4), rel=1e-5)
+    assert information(X, y // 2, 4) == pytest.approx(np.log(2), rel=1e-5)
+    assert information(X, np.random.RandomState(0).randint(4, size=200), 4) < -1
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e30])
+def test_any_unit(unit):
+    X, y = load_digits(n_class=4, return_X_y=True)
+    y = np.where(y == 3, 2, y)  # not all is 0 or log 3
+    expected = information(X.astype(np.float32), y, 4)
+    assert information((X * unit).astype(np.float32), y, 4) == pytest.approx(expected, abs=1e-3)
+
+
+def test_bytes_are_not_subtracted_as_bytes():
+    X = np.array([[250], [251], [252], [1], [2], [3]], dtype=np.uint8)
+    assert information(X, [0, 0, 0, 1, 1, 1], 2) == information(
+        X.astype(np.float32), [0, 0, 0, 1, 1, 1], 2
+    )
+
+
+def test_large_data_are_compared_on_a_part(monkeypatch):
+    monkeypatch.setattr(_neighbors, "COMPARED", 50)
+    X, y = make_blobs(400, centers=2, cluster_std=0.3, random_state=0)
+    found = information(X.astype(np.float32), y, 2)
+    assert found == information(X.astype(np.float32), y, 2)
+    assert found == pytest.approx(np.log(2), abs=0.05)
+    assert found != pytest.approx(np.log(2), abs=1e-6), "50 samples are not half and half"
+
+
+def test_fewest_samples():
+    assert information(np.random.RandomState(0).rand(3, 4), [0, 1, 1], 2) < np.log(2)
+    assert information(np.ones((1, 4), np.float32), [0], 1) == 0.0
