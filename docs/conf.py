@@ -24,7 +24,7 @@ version = release = skdeepclust.__version__
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
+    "sphinx-mathjax-offline",  # sphinx.ext.mathjax with its files
     "numpydoc",
     "myst_parser",
     "sphinx_copybutton",
