@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 # Tests run in so many processes, one thread each.
 JOBS   ?= 2
 
-.PHONY: quickstart test test-oldest test-nightly docs lint bench clean
+.PHONY: quickstart test test-oldest test-nightly docs linkcheck lint bench clean
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "skdeepclust needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
@@ -38,6 +38,9 @@ docs: $(STAMP)  ## guide, API and gallery as HTML in docs/_build/html; every war
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 	@echo "Open docs/_build/html/index.html"
+
+linkcheck: docs  ## whether the links that lead out of the docs still do; needs a network
+	$(BIN)/python -m sphinx -q -D plot_gallery=0 -b linkcheck docs docs/_build/linkcheck
 
 bench: $(STAMP)  ## our estimators and their peers on small data, in minutes; what is there is not run again
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
