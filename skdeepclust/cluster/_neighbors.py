@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
 from sklearn.neighbors import NearestNeighbors
@@ -14,11 +12,12 @@ from ..training import Rows
 
 # Neighbours that copies are drawn from, and samples that they come from.
 N_NEIGHBORS, NEIGHBOR_POOL = 10, 20_000
-# Restarts are compared on so many samples, fewer where these products of features would be more;
-# and on so many neighbours of each among them.
-COMPARED, MOST_PRODUCTS, COMPARED_NEIGHBORS = 5_000, 1e11, 5
-# Weight of disagreement beyond what it costs of the information. Between 0 and 2 the rank
-# correlation with accuracy is about as high on digits; on long-tailed ones it grows with it.
+# Restarts are compared on so many samples, fewer where they have more numbers than that in all; and
+# on so many neighbours of each among them.
+COMPARED, MOST_NUMBERS, COMPARED_NEIGHBORS = 5_000, 2**25, 5
+# Weight of disagreement beyond what it costs of the information. In trials the rank correlation
+# with accuracy was higher at 0 on digits (StatDEC .87, DVC .91; at 1 .72, .77) and lower on
+# long-tailed ones (DVC .58; .78): without it, clusters of equal size are preferred.
 DISAGREEMENT = 1.0
 
 
@@ -47,8 +46,7 @@ def neighbor_information(rows: Rows, labels: Tensor, n_clusters: int) -> float:
     float
         At most ``log(n_clusters)``; 0 for one sample, which has no neighbours.
     """
-    wide = rows.X.shape[1]
-    size = min(len(rows), COMPARED, max(2, math.isqrt(int(MOST_PRODUCTS) // wide)))
+    size = min(len(rows), COMPARED, max(2, MOST_NUMBERS // rows.X.shape[1]))
     if size < 2:
         return 0.0
     chosen = np.random.RandomState(0).permutation(len(rows))[:size]

@@ -57,8 +57,9 @@ def test_bytes_are_not_subtracted_as_bytes():
     )
 
 
-def test_large_data_are_compared_on_a_part(monkeypatch):
-    monkeypatch.setattr(_neighbors, "COMPARED", 50)
+@pytest.mark.parametrize(("name", "value"), [("COMPARED", 50), ("MOST_NUMBERS", 100)])
+def test_large_data_are_compared_on_a_part(monkeypatch, name, value):
+    monkeypatch.setattr(_neighbors, name, value)
     X, y = make_blobs(400, centers=2, cluster_std=0.3, random_state=0)
     found = information(X.astype(np.float32), y, 2)
     assert found == information(X.astype(np.float32), y, 2)
