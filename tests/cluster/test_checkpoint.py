@@ -60,6 +60,14 @@ def small(Estimator, **params):
     return Estimator(3, **{"random_state": 0, "n_init": 2, **SMALL[Estimator], **params})
 
 
+@pytest.fixture(autouse=True)
+def ctrl_c():
+    """Heard, as in a terminal: what is started in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture(scope="module", name="X")
 def blobs():
     X = make_blobs(120, centers=3, n_features=64, random_state=0)[0]
