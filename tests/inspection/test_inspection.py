@@ -23,7 +23,8 @@ SMALL = {"n_starts": 3, "start_epochs": 10, "max_epochs": 10, "batch_size": 32, 
 @pytest.fixture(scope="module")
 def plane():
     X, _ = make_blobs(150, centers=3, n_features=2, cluster_std=0.5, random_state=0)
-    return X, NeuralMixtureEM(3, **SMALL).fit(X)
+    # Of a shorter training, what maximises one score may lie where another is higher still.
+    return X, NeuralMixtureEM(3, random_state=0).fit(X)
 
 
 @pytest.fixture(scope="module")
