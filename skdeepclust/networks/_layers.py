@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -80,7 +81,9 @@ class LatentMap(nn.Module):
         covariance : Tensor of shape (latent_dim, latent_dim)
             Zero leaves the scale as it is.
         """
-        values, vectors = torch.linalg.eigh(covariance.double())
+        # By numpy: in a process forked after it was used, torch's was seen to spin for ever.
+        found = np.linalg.eigh(covariance.double().cpu().numpy())
+        values, vectors = (torch.from_numpy(part).to(covariance.device) for part in found)
         # A direction without spread gets the least that float32 can invert, not an infinite scale.
         scale = values.clamp(min=1e-6 * values.max().item()).sqrt()
         scale = torch.where(scale > 0, scale, 1.0)
