@@ -502,6 +502,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         run.net.history.record("start_scores", scores.tolist())
         run.score = scores.max().item()
         module.mixture.adopt(starts, scores.argmax().item())
+        run.memory.pop("posterior", None)  # or every state of what follows would keep it
 
     def _cluster(self, run: Run) -> None:
         """Train the mixture by algorithm 1, unless it was better before."""

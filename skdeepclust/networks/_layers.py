@@ -82,11 +82,10 @@ class LatentMap(nn.Module):
             Zero leaves the scale as it is.
         """
         # By numpy: in a process forked after it was used, torch's was seen to spin for ever.
-        found = np.linalg.eigh(covariance.double().cpu().numpy())
-        values, vectors = (torch.from_numpy(part).to(covariance.device) for part in found)
+        values, vectors = np.linalg.eigh(covariance.cpu().double().numpy())
         # A direction without spread gets the least that float32 can invert, not an infinite scale.
-        scale = values.clamp(min=1e-6 * values.max().item()).sqrt()
-        scale = torch.where(scale > 0, scale, 1.0)
+        scale = np.sqrt(values.clip(min=1e-6 * values.max()))
+        scale = np.where(scale > 0, scale, 1.0)
         self.shift = center
-        self.matrix = ((vectors / scale) @ vectors.T).to(center.dtype)
-        self.inverse_matrix = ((vectors * scale) @ vectors.T).to(center.dtype)
+        self.matrix = torch.from_numpy((vectors / scale) @ vectors.T).to(center)
+        self.inverse_matrix = torch.from_numpy((vectors * scale) @ vectors.T).to(center)

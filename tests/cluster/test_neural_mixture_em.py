@@ -218,6 +218,22 @@ def test_one_start_is_given_the_posterior_of_a_gaussian_mixture(unequal):
     assert adjusted_rand_score(y, model.labels_) > 0.99
 
 
+def test_the_given_posterior_is_forgotten_with_the_search(blobs):
+    """It is as large as the data have samples, and every later state would hold it."""
+    seen = {}
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _explore(self, run):
+            seen["before"] = set(run.memory)
+            super()._explore(run)
+            seen["after"] = set(run.memory)
+
+    Spy(3, n_starts=2, start_epochs=1, max_epochs=1, random_state=0).fit(blobs[0])
+    assert seen["before"] - seen["after"] == {"posterior"}
+
+
 def test_auto_leaves_equal_groups_to_equal_shares():
     X, y = load_digits(return_X_y=True)
     model = NeuralMixtureEM(10, random_state=0).fit(X)
