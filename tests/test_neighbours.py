@@ -66,6 +66,19 @@ def test_threads(alone):
     assert settings() == before
 
 
+def test_warning_filters_of_threads_that_check_arrays():
+    """scikit-learn swaps the filters of the process while it does."""
+    model = StatDEC(3, random_state=0, **LEAN[StatDEC]).fit(X)
+    before, often = list(warnings.filters), sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: model.inverse_transform(model.transform(X)), range(300)))
+    finally:
+        sys.setswitchinterval(often)
+    assert list(warnings.filters) == before
+
+
 def methods():
     known = multiprocessing.get_all_start_methods()
     return [m for m in ("fork", "spawn", "forkserver") if m in known]

@@ -29,7 +29,7 @@ from skorch.history import History
 from torch import Tensor, nn
 
 from .._persistence import save
-from .._sklearn_compat import Interval, StrOptions
+from .._sklearn_compat import Interval, StrOptions, warning_filters
 from ..networks import require_images
 from ..training import (
     AUGMENTATIONS,
@@ -354,7 +354,9 @@ class BaseDeepClusterer(
                 f"Found array with dim 3 and shape {tuple(X.shape)}; expected (n_samples, "
                 "n_features) or (n_samples, C, H, W): for grey images give X[:, None]"
             )
-        return validate_data(self, X, reset=reset, dtype=FLOAT_OR_BYTE, order="C"), image_shape
+        with warning_filters:
+            X = validate_data(self, X, reset=reset, dtype=FLOAT_OR_BYTE, order="C")
+        return X, image_shape
 
     def _as_rows(self, array: np.ndarray, device: torch.device) -> Rows:
         scale = 1 / 255 if self._image_dtype == np.uint8 else 1.0
@@ -506,7 +508,8 @@ class ReconstructionMixin:
             In the shape that ``fit`` was given; images of uint8 come back within [0, 1].
         """
         check_is_fitted(self)
-        Z = check_array(Z, dtype=np.float32, order="C")
+        with warning_filters:
+            Z = check_array(Z, dtype=np.float32, order="C")
         if Z.shape[1] != self._n_features_out:
             raise ValueError(
                 f"Z has {Z.shape[1]} columns; expected latent_dim={self._n_features_out}, as "

@@ -16,7 +16,7 @@ MAX_ITER, TOL = 100, 1e-3  # as scikit-learn's
 
 
 class GaussianMixtureEM:
-    """EM for mixtures whose covariances are "full", "diag" or "spherical".
+    """EM for mixtures whose covariances are "full" or "spherical".
 
     A mixture is its weights, a matrix of shape (n_terms, n_components): ``terms(x) @ weights`` is
     the logarithm of each component's share times its density, and ``mean(r * terms(x))`` all that
@@ -24,7 +24,7 @@ class GaussianMixtureEM:
 
     Parameters
     ----------
-    kind : {"full", "diag", "spherical"}
+    kind : {"full", "spherical"}
     dim : int
         Number of coordinates, d.
     regularization : float > 0

@@ -7,6 +7,7 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
+from .._sklearn_compat import warning_filters
 from ..objectives import shared_information
 from ..training import Rows
 
@@ -24,8 +25,10 @@ DISAGREEMENT = 1.0
 def find_neighbors(rows: Rows, rng: np.random.RandomState) -> Tensor:
     """Nearest neighbours of every row among (at most) NEIGHBOR_POOL rows, (n, N_NEIGHBORS)."""
     pool = np.sort(rng.permutation(len(rows))[:NEIGHBOR_POOL])
-    search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(pool))).fit(rows.X[pool])
-    return torch.from_numpy(pool[search.kneighbors(rows.X, return_distance=False)])
+    search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(pool)))
+    with warning_filters:
+        neighbors = search.fit(rows.X[pool]).kneighbors(rows.X, return_distance=False)
+    return torch.from_numpy(pool[neighbors])
 
 
 def neighbor_information(rows: Rows, labels: Tensor, n_clusters: int) -> float:
@@ -53,8 +56,10 @@ def neighbor_information(rows: Rows, labels: Tensor, n_clusters: int) -> float:
     part = rows.X[chosen].astype(np.float32)
     part /= max(np.abs(part).max(), np.finfo(np.float32).tiny)  # squares neither over nor under
     part -= part.mean(0, dtype=np.float64)
-    search = NearestNeighbors(n_neighbors=min(COMPARED_NEIGHBORS, size - 1)).fit(part)
-    neighbors = torch.from_numpy(search.kneighbors(return_distance=False))  # without the sample
+    search = NearestNeighbors(n_neighbors=min(COMPARED_NEIGHBORS, size - 1))
+    with warning_filters:
+        neighbors = search.fit(part).kneighbors(return_distance=False)  # without the sample
+    neighbors = torch.from_numpy(neighbors)
     cluster = labels.cpu()[torch.from_numpy(chosen)]
     copies = cluster[neighbors].flatten()
     cluster = cluster.repeat_interleave(neighbors.shape[1])

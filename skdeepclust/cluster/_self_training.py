@@ -15,7 +15,7 @@ import torch
 from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 
-from .._sklearn_compat import HasMethods, Interval, StrOptions
+from .._sklearn_compat import HasMethods, Interval, StrOptions, warning_filters
 from ..networks import LatentMap, Standardize
 from ..objectives import (
     assignment_kl,
@@ -34,7 +34,7 @@ from ._start import start_responsibilities
 
 # Training steps, and how many epochs they may make.
 PRETRAINING = {"steps": 2000, "at_least": 15, "at_most": 100}
-JOINT_TRAINING = {"steps": 600, "at_least": 10, "at_most": 40}
+JOINT_TRAINING = {"steps": 600, "at_least": 6, "at_most": 40}
 
 
 class SelfTrainingModule(ClusteringModule):
@@ -166,7 +166,8 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         if self.whiten:
             residual = (z - centers[r.argmax(1)]).cpu().numpy()
             # Shrunk: few samples in many dimensions show directions without spread that have some.
-            covariance, _ = ledoit_wolf(residual, assume_centered=True)
+            with warning_filters:
+                covariance, _ = ledoit_wolf(residual, assume_centered=True)
             covariance = torch.as_tensor(covariance, device=run.device)
             module.latent_map.whiten(z.mean(0), covariance)
             centers = module.latent_map(centers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 
 import numpy as np
@@ -16,17 +15,15 @@ from sklearn.mixture import GaussianMixture
 from sklearn.utils import gen_batches
 from torch import Tensor
 
+from .._sklearn_compat import warning_filters
 from ..training import INFERENCE_BATCH
 from ._mixtures import GaussianMixtureEM, posteriors
 
-# catch_warnings is for all threads: one start at a time, or one puts another's filters back. A
-# start may hold another one, of a clusterer of ours.
-_filters = threading.RLock()
 # So many mixtures, each on its own part of the data.
 N_MIXTURES, SUBSET = 32, 5_000
-# At most so many components per cluster, and at least so many samples per parameter of a component.
-MOST_COMPONENTS, SAMPLES_PER_PARAMETER = 5, 1.25
-# In units of the standardised embedding: keeps a component from closing in on a few samples.
+# Components per cluster, at least and at most: as many as there are samples for.
+COMPONENTS_PER_CLUSTER, SAMPLES_PER_PARAMETER = (2, 5), 1.25
+# In units of the embedding's mean variance: keeps a component from closing in on a few samples.
 REGULARIZATION = 3e-2
 # Principal components for a single mixture.
 PRINCIPAL_COMPONENTS = 10
@@ -53,7 +50,7 @@ def start_responsibilities(init, z: Tensor, n_clusters: int, rng: np.random.Rand
     ValueError
         When a user's clusterer does not return labels 0 to n_clusters - 1.
     """
-    with _filters, warnings.catch_warnings():
+    with warning_filters, warnings.catch_warnings():
         # Where there are fewer distinct embeddings than clusters, dead clusters get a warning of
         # their own later.
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -83,13 +80,13 @@ def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.Ra
 
 
 def agreed_mixtures(z: Tensor, n_clusters: int, rng: np.random.RandomState) -> Tensor:
-    """Responsibilities agreed on by many Gaussian mixtures with more components than clusters.
+    """Responsibilities agreed on by many Gaussian mixtures, with more components than clusters.
 
     A class is seldom one Gaussian, and a mixture of ``n_clusters`` ends in a local optimum where
-    one component covers two classes and another half a class. So each mixture gets too many, and
-    the graph between samples and the components of all mixtures that claim them is cut into
-    ``n_clusters`` parts by its leading singular vectors (Fern and Brodley, "Solving cluster
-    ensemble problems by bipartite graph partitioning", 2004).
+    one component covers two classes and another half a class. So each mixture is as rich as the
+    data support, and the graph between samples and the components of all mixtures that claim them
+    is cut into ``n_clusters`` parts by its leading singular vectors (Fern and Brodley, "Solving
+    cluster ensemble problems by bipartite graph partitioning", 2004).
 
     Parameters
     ----------
@@ -103,9 +100,8 @@ def agreed_mixtures(z: Tensor, n_clusters: int, rng: np.random.RandomState) -> T
         Rows sum to 1.
     """
     z = z.to(torch.float32 if z.device.type == "mps" else torch.float64)  # mps has no other
-    spread = z.std(0, correction=0)
-    s = (z - z.mean(0)) / torch.where(spread > 0, spread, 1)
-    kind, n_components = richest_mixture(min(SUBSET, len(s)), s.shape[1], n_clusters)
+    s = principal_coordinates(z)
+    kind, n_components = choose_mixture(min(SUBSET, len(s)), s.shape[1], n_clusters)
     em = GaussianMixtureEM(kind, s.shape[1], REGULARIZATION)
     weights = []
     for _ in range(N_MIXTURES):
@@ -126,14 +122,27 @@ def agreed_mixtures(z: Tensor, n_clusters: int, rng: np.random.RandomState) -> T
     )
 
 
-def richest_mixture(n: int, dim: int, n_clusters: int) -> tuple[str, int]:
-    """Kind of covariances and number of components that n samples can pay for, covariances
-    first."""
-    parameters = {"full": dim * (dim + 3) / 2 + 1, "diag": 2 * dim + 1, "spherical": dim + 2}
-    affordable = [kind for kind, number in parameters.items() if n / n_clusters >= number]
-    kind = affordable[0] if affordable else "spherical"
-    components = int(n / (SAMPLES_PER_PARAMETER * parameters[kind]))
-    return kind, max(n_clusters, min(components, MOST_COMPONENTS * n_clusters))
+def principal_coordinates(z: Tensor) -> Tensor:
+    """z rotated to its principal axes, in units of their mean spread.
+
+    A direction that the training has shrunk stays small: blown up to the spread of the others, its
+    noise would count for as much as they do.
+    """
+    z = z - z.mean(0)
+    # numpy's: torch's has spun for ever in a forked process
+    _, axes = np.linalg.eigh((z.T @ z).cpu().numpy())
+    z = z @ torch.from_numpy(axes.copy()).to(z)
+    spread = z.square().mean().sqrt()
+    return z / torch.where(spread > 0, spread, 1)
+
+
+def choose_mixture(n: int, dim: int, n_clusters: int) -> tuple[str, int]:
+    """Kind of covariances and number of components for n samples."""
+    least, most = (each * n_clusters for each in COMPONENTS_PER_CLUSTER)
+    parameters = dim * (dim + 3) / 2 + 1
+    n_components = min(max(least, int(n / (SAMPLES_PER_PARAMETER * parameters))), most, n)
+    # A covariance matrix of fewer samples than coordinates is the regularisation's, not theirs.
+    return "full" if n > dim * n_clusters else "spherical", n_components
 
 
 def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:
@@ -159,7 +168,7 @@ def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> n
 
     pca = PCA(min(PRINCIPAL_COMPONENTS, *part.shape), random_state=rng.randint(2**31 - 1))
     mixture = GaussianMixture(n_clusters, n_init=5, random_state=rng.randint(2**31 - 1))
-    with _filters, warnings.catch_warnings():
+    with warning_filters, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", RuntimeWarning)  # what share of no variance at all
         mixture.fit(pca.fit_transform(scaled(part)))

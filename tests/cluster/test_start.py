@@ -14,6 +14,7 @@ from sklearn.mixture import GaussianMixture
 
 from skdeepclust.cluster._start import (
     agreed_mixtures,
+    choose_mixture,
     cut_bipartite_graph,
     pca_mixture,
     start_responsibilities,
@@ -67,10 +68,35 @@ def test_same_stream_same_start():
     assert not np.array_equal(agreed(Z, 3, 1), agreed(Z, 3, 2))
 
 
-def test_the_embedding_may_have_any_scale():
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_the_embedding_may_have_any_unit_and_axes(unit):
     Z, y = make_blobs(120, centers=3, n_features=3, cluster_std=0.4, random_state=1)
-    found = agreed(Z * [1e-3, 1, 1e4] + 7, 3).argmax(1)
+    rotation, _ = np.linalg.qr(rng().normal(size=(3, 3)))
+    found = agreed(unit * Z @ rotation + 7, 3).argmax(1)
     assert adjusted_rand_score(y, found) == 1
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_shrunk_directions_do_not_count(seed):
+    """Two coordinates tell the groups, eight are noise of a tenth of their spread, as the ELBO
+    leaves those that it has no use for."""
+    Z, y = make_blobs(180, centers=3, n_features=2, cluster_std=0.5, random_state=seed)
+    Z = np.hstack([Z, 0.1 * Z.std() * rng(seed).normal(size=(180, 8))])
+    assert adjusted_rand_score(y, agreed(Z, 3).argmax(1)) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("n", "dim", "chosen"),
+    [
+        (5000, 10, ("full", 50)),  # 66 parameters a component
+        (1797, 10, ("full", 21)),
+        (400, 10, ("full", 20)),
+        (100, 10, ("spherical", 20)),  # covariances of ten samples in ten dimensions
+        (12, 1, ("full", 12)),
+    ],
+)
+def test_mixtures_are_as_rich_as_the_data_support(n, dim, chosen):
+    assert choose_mixture(n, dim, 10) == chosen
 
 
 def test_cut_of_a_graph_in_pieces():
