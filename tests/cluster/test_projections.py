@@ -1,0 +1,95 @@
+"""A direction along which the data fall into groups that lie apart."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+
+from skdeepclust import PreciseFeatureGAN
+from skdeepclust.cluster._projections import separated_groups
+from skdeepclust.datasets import make_artifact
+from skdeepclust.training import Rows
+
+
+def groups_of(X, shares, seed=0):
+    rows = Rows(np.ascontiguousarray(X), X.shape[1:], 1.0, torch.device("cpu"))
+    return separated_groups(rows, torch.tensor(shares), np.random.RandomState(seed))
+
+
+def hidden(n=1500, dim=8, shares=(1 / 3, 1 / 3, 1 / 3), seed=0):
+    """A column of as many values as there are shares, turned among columns of noise that spread
+    wider."""
+    generator = np.random.RandomState(seed)
+    y = generator.choice(len(shares), n, p=shares)
+    X = 3 * generator.standard_normal((n, dim))
+    X[:, 0] = y + 0.05 * generator.standard_normal(n)
+    rotation, _ = np.linalg.qr(generator.standard_normal((dim, dim)))
+    return (X @ rotation).astype(np.float32), y
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_turned_column_is_found_in_any_unit(unit, seed):
+    X, y = hidden(seed=seed)
+    X = (unit * X + unit).astype(np.float32)
+    assert adjusted_rand_score(y, groups_of(X, [1 / 3] * 3).numpy()) == 1
+
+
+def test_more_samples_than_the_direction_is_sought_with():
+    X, y = hidden(n=12_000, dim=4)
+    found = groups_of(X, [1 / 3] * 3)
+    assert found.dtype == torch.int64
+    assert adjusted_rand_score(y, found.numpy()) == 1
+
+
+def test_bytes():
+    X, y = hidden()
+    X = np.round(255 * (X - X.min()) / np.ptp(X)).astype(np.uint8)
+    assert adjusted_rand_score(y, groups_of(X, [1 / 3] * 3).numpy()) > 0.99
+
+
+def test_groups_have_the_shares_in_their_order():
+    """Here the value in the middle is the rarest, and named first."""
+    X, y = hidden(shares=(0.3, 0.1, 0.6))
+    found = groups_of(X, [0.1, 0.6, 0.3]).numpy()
+    assert np.array_equal(found, np.array([2, 0, 1])[y])
+
+
+@pytest.mark.parametrize("shares", [(0.8, 0.1, 0.1), (0.5, 0.5)])
+def test_groups_of_other_shares_or_number_are_none(shares):
+    X, _ = hidden()
+    assert groups_of(X, list(shares)) is None
+
+
+@pytest.mark.parametrize("n_groups", [2, 3, 8])
+@pytest.mark.parametrize("n", [50, 2000])
+def test_nothing_in_noise(n, n_groups):
+    """Of as many columns as may be, and heavy tails among them."""
+    generator = np.random.RandomState(n)
+    X = np.hstack([generator.standard_normal((n, 100)), generator.standard_t(2, (n, 20))])
+    assert groups_of(X.astype(np.float32), [1 / n_groups] * n_groups) is None
+
+
+def test_neither_in_one_value_nor_in_few_samples():
+    assert groups_of(np.ones((60, 3), np.float32), [0.5, 0.5]) is None
+    assert groups_of(np.eye(9, dtype=np.float32), [0.5, 0.5]) is None
+
+
+def test_the_classifier_learns_the_groups_and_keeps_to_them():
+    """Sixteen columns of noise, which a hundred steps from nothing do not see through."""
+    X, y = make_artifact(np.random.RandomState(0).standard_normal((800, 17)), random_state=0)
+    X /= X.std(0)
+    fitted = {
+        init: PreciseFeatureGAN(3, init=init, max_epochs=50, random_state=0).fit(X)
+        for init in ("projection", "random")
+    }
+    assert adjusted_rand_score(y, fitted["projection"].labels_) > 0.95
+    assert adjusted_rand_score(y, fitted["random"].labels_) < 0.3
+    assert "start" not in fitted["random"].history_[0]
+    assert fitted["projection"].history_[-1]["start"] < 0.1
+
+
+def test_without_groups_there_is_no_start():
+    X = np.random.RandomState(0).standard_normal((300, 6))
+    model = PreciseFeatureGAN(3, max_epochs=3, random_state=0).fit(X)
+    assert not any("start" in epoch for epoch in model.history_)
