@@ -15,7 +15,7 @@ README = ROOT / "README.md"
 PICTURE = ROOT / "docs" / "accuracy_and_time.png"
 BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 
-# Heading: group, experiment, and its methods with the names to show them by.
+# Methods and their names beside the precise feature.
 PRECISE = {
     "KMeans": "KMeans",
     "PCA + GaussianMixture": "PCA + GaussianMixture",
@@ -23,6 +23,8 @@ PRECISE = {
     "PreciseFeatureGAN, init = random": '**PreciseFeatureGAN**, `init="random"`',
     "PreciseFeatureGAN, init = projection": "**PreciseFeatureGAN**",
 }
+
+# Heading: group, experiment, and its methods with the names to show them by.
 ROWS = {
     "digits, 1,797 × 64": [
         (
