@@ -449,12 +449,12 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             x = module.standardize(x)
             fakes, losses = [], {}
             for part in self._parts(run, len(x), batch_size):
-                real = x[part]
+                real = x[part.to(x.device)]
                 fakes.append(self._draw(run, len(real), noise_scale))
                 losses |= self._critic_step(run, real, fakes[-1][1])
             taught = None
             if "start" in memory:
-                taught = memory["start"][index[part.cpu()]].to(x.device), 1 - number / n_steps
+                taught = memory["start"][index[part]].to(x.device), 1 - number / n_steps
             for codes, fake in itertools.islice(itertools.cycle(fakes), self.classifier_steps):
                 losses |= self._classifier_step(run, real, codes, fake, taught)
             with torch.no_grad():
@@ -485,7 +485,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         for part in torch.arange(n).tensor_split(self.critic_steps):
             if len(part) < size // 2:  # small data: drawn from all there is
                 part = torch.randint(n, (size,), generator=run.generator)
-            yield part.to(run.device)
+            yield part
 
     def _noise(self, run: Run, n: int, scale: float) -> tuple[Tensor, Tensor]:
         """Numbers of clusters (n,) and noise (n, noise_dim)."""
