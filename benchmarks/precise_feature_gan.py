@@ -94,8 +94,9 @@ def digits(seeds):
 
 
 def choice(seeds):
-    """Does the unsupervised score go with accuracy? Over all runs without restarts."""
-    records = [r for r in load(BENCH.name) if "objective" in r]
+    """Does the unsupervised score go with accuracy? Over runs without a start or restarts, which
+    older files, whose score was another one, do not name so."""
+    records = [r for r in load(BENCH.name) if "init = random" in r["method"]]
     for experiment in dict.fromkeys(r["experiment"] for r in records):
         runs = [r for r in records if r["experiment"] == experiment]
         rank = spearmanr([r["objective"] for r in runs], [r["acc"] for r in runs])

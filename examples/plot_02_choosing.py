@@ -77,5 +77,6 @@ plt.show()
 # %%
 # Round groups are found by all, and by a Gaussian mixture in no time. The column with gaps is lost
 # on who goes by distances. ``StatDEC`` and ``DVC`` cluster their embeddings by many mixtures of
-# many components at first, and find it; so does ``PreciseFeatureGAN``, in more time and not with
-# every seed, and it is no clusterer of digits. On digits there is little between the others.
+# several components at first, and find it; so does ``PreciseFeatureGAN``, which looks for such a
+# column, but is no clusterer of digits. Of digits ``NeuralMixtureEM`` is told that they are
+# pictures; ``DVC`` loses two of them to each other in so short a training.
