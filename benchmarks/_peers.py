@@ -1,8 +1,8 @@
 """What a user would otherwise reach for.
 
 Each is a function of the number of clusters and a seed to something with ``fit_predict`` of rows of
-numbers. Autoencoder-based ones have the network and the batch of StatDEC, and as
-many steps, but at least 15 and 10 epochs, where it has 12 and 6.
+numbers. Autoencoder-based ones have the network, the batch and the epochs of StatDEC, but
+at least 10 of joint training where it has at least 6.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import minmax_scale
 from torch import nn
 
-# StatDEC's network, and its steps; but at least 15 and 10 epochs, where it has 12 and 6.
+# StatDEC's network, and how long it trains: steps, and the epochs they may make. It has at least 6
+# of joint training now, in place of 10.
 WIDTHS, LATENT = (500, 500, 1000), 10
 PRETRAINING, TRAINING = (2000, 15, 100), (600, 10, 40)
 

@@ -157,8 +157,8 @@ def table() -> None:
         "Made by `python -m benchmarks tables` from the files in `peers`. Median (min to max) over "
         "seeds, each run in a process of its own; default settings; mean recall per class, and the "
         "recall of the rarest class. ClustPy's methods and the bare autoencoder have StatDEC's "
-        "network and batch size, and its steps, but at least 15 and 10 epochs, where "
-        "StatDEC has 12 and 6. Memory: the peak above what was held before the fit.",
+        "network, batch size and epochs, but at least 10 of joint training where StatDEC has at "
+        "least 6. Memory: the peak above what was held before the fit.",
         "",
     ]
     for name in DATA:

@@ -102,10 +102,7 @@ ROWS = {
         (
             "precise_feature_gan",
             "ring",
-            {
-                "noise_dim = 4, init = projection": "**PreciseFeatureGAN**",
-                "noise_dim = 4, init = random": '**PreciseFeatureGAN**, `init="random"`',
-            },
+            {"noise_dim = 4": "**PreciseFeatureGAN**"},
         ),
     ],
     "one column of three values beside four of noise": [

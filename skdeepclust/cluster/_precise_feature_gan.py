@@ -202,8 +202,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         "projection": where the data fall into groups that lie apart along one direction, in the
         shares of ``cluster_prior``, the classifier is also taught these groups, with a weight that
         falls from 1 to 0 in the course of the training. The direction is an independent component
-        of at most 5,000 samples (FastICA). Where there is none, and with "random", generator and
-        classifier begin from nothing, as in the paper.
+        of at most 5,000 samples (FastICA). Where there is none, with fewer features than clusters,
+        and with "random", generator and classifier begin from nothing, as in the paper.
     augment : {"affine", "strong_affine", "image"}, callable or None, default=None
         Warps real and generated images alike before critic and classifier see them.
     consistency_weight : float >= 0, default=1.0
@@ -413,7 +413,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     def _seek(self, run: Run) -> None:
         """Groups to begin with, if one direction of the data shows them."""
-        if self.init == "projection":
+        # In fewer dimensions than clusters the three find groups by themselves, and names from
+        # outside stand in the way of samples that have to pass each other.
+        if self.init == "projection" and run.rows.X.shape[1] >= self.n_clusters:
             groups = separated_groups(run.rows, self._shares(), run.rng)
             if groups is not None:
                 run.memory["start"] = groups
