@@ -49,7 +49,7 @@ def methods(name, k):
         "StatDEC": StatDEC(k, **short, random_state=0),
         "DVC": DVC(k, network="mlp", **short, random_state=0),
         "NeuralMixture\nEM": NeuralMixtureEM(k, input_shape=shape, random_state=0),
-        "PreciseFeature\nGAN": PreciseFeatureGAN(k, noise_dim=2, random_state=0),
+        "PreciseFeature\nGAN": PreciseFeatureGAN(k, noise_dim=2, max_epochs=100, random_state=0),
     }
 
 
