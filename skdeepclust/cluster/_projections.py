@@ -9,10 +9,11 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA, FastICA
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._sklearn_compat import warning_filters
-from ..training import Rows
+from ..training import INFERENCE_BATCH, Rows
 
 # Samples to find the direction with, most components, and samples for each of them at least: in as
 # many dimensions as samples, there is a direction with gaps for any partition.
@@ -70,7 +71,7 @@ def separated_groups(rows: Rows, shares: Tensor, rng: np.random.RandomState) -> 
     if best.spread > APART / len(shares) ** 2:
         return None
     direction = best.axis @ ica.components_ @ whitening / size
-    values = [rows.X[i : i + SUBSET] @ direction for i in range(0, len(rows), SUBSET)]
+    values = [rows.X[some] @ direction for some in gen_batches(len(rows), INFERENCE_BATCH)]
     places = np.searchsorted(best.cuts, np.concatenate(values) - size * pca.mean_ @ direction)
     return torch.from_numpy(best.order[places])
 

@@ -7,7 +7,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from skdeepclust import PreciseFeatureGAN
 from skdeepclust.cluster._projections import separated_groups
-from skdeepclust.datasets import make_artifact
+from skdeepclust.datasets import make_artifact, make_gaussian_ring
 from skdeepclust.training import Rows
 
 
@@ -92,4 +92,12 @@ def test_the_classifier_learns_the_groups_and_keeps_to_them():
 def test_without_groups_there_is_no_start():
     X = np.random.RandomState(0).standard_normal((300, 6))
     model = PreciseFeatureGAN(3, max_epochs=3, random_state=0).fit(X)
+    assert not any("start" in epoch for epoch in model.history_)
+
+
+def test_no_start_in_fewer_dimensions_than_clusters():
+    """The ring has groups that lie apart along a line, and is better off without them."""
+    X, y = make_gaussian_ring(600, random_state=0)
+    assert adjusted_rand_score(y, groups_of(X.astype(np.float32), [1 / 8] * 8).numpy()) == 1
+    model = PreciseFeatureGAN(8, max_epochs=3, random_state=0).fit(X)
     assert not any("start" in epoch for epoch in model.history_)
