@@ -32,7 +32,7 @@ methods = {
     "KMeans": KMeans(n_clusters=10, n_init=10, random_state=0),
     "PCA + GaussianMixture": make_pipeline(
         PCA(n_components=20, random_state=0),
-        GaussianMixture(n_components=10, n_init=4, random_state=0),
+        GaussianMixture(n_components=10, n_init=10, random_state=0),
     ),
     "StatDEC": StatDEC(n_clusters=10, random_state=0, verbose=1),
 }

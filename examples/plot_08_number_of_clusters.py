@@ -22,7 +22,7 @@ from skdeepclust.metrics import clustering_accuracy, silhouette_scorer
 
 X, y = load_digits(n_class=5, return_X_y=True)
 X, y = X[:600], y[:600]
-numbers = np.arange(3, 7)
+numbers = np.arange(3, 8)
 search = GridSearchCV(
     NeuralMixtureEM(input_shape=(1, 8, 8), random_state=0),
     {"n_clusters": numbers},
