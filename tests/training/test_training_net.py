@@ -24,6 +24,7 @@ from skdeepclust.training import PhasedNet, Rows, adam
 CPU = torch.device("cpu")
 N, BATCH = 10, 4  # batches of 4, 3 and 3
 WEIGHT, BIAS = (2.0, -1.0, 0.5), 0.3
+MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @pytest.fixture
@@ -524,3 +525,33 @@ def test_verbose_closes_the_bar_of_a_phase_that_stopped(rows, capsys):
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "1/10" in err.split("\r")[-1]
+
+
+class TestAdam:
+    """Adam that stays quick where units have gone silent."""
+
+    @staticmethod
+    def train(optimizer, silent, weight, steps=1000):
+        rng = torch.Generator().manual_seed(1)
+        for _ in range(steps):
+            weight.grad = torch.randn(weight.shape, generator=rng)
+            weight.grad[silent] = 0
+            optimizer.step()
+
+    @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.5, 0.9)])
+    def test_moments_never_stay_subnormal_and_weights_are_those_of_torch(self, betas):
+        weights, moments = {}, {}
+        for make in (adam, torch.optim.Adam):
+            weight = weights[make] = nn.Parameter(torch.linspace(-1, 1, 8))
+            optimizer = make([weight], lr=1e-2, betas=betas)
+            self.train(optimizer, [], weight, 10)
+            self.train(optimizer, [2, 5], weight)  # 0.9 ** 1000 is 1e-46
+            moments[make] = torch.stack([optimizer.state[weight][m] for m in MOMENTS])
+        least = torch.finfo(torch.float32).tiny
+        ours = moments[adam]
+        assert not ((ours != 0) & (ours.abs() < least)).any()
+        assert (ours[0, [2, 5]] == 0).all()
+        torch.testing.assert_close(weights[adam], weights[torch.optim.Adam], rtol=0, atol=0)
+        if betas == (0.9, 0.999):  # or this would be a test of nothing
+            theirs = moments[torch.optim.Adam]
+            assert ((theirs != 0) & (theirs.abs() < least)).any()
