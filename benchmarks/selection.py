@@ -16,7 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wi
 from sklearn.preprocessing import scale
 
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
-from skdeepclust.cluster._neighbors import neighbor_information
+from skdeepclust.cluster._neighbors import NeighborInformation
 from skdeepclust.metrics import silhouette_scorer
 from skdeepclust.model_selection import sweep_n_clusters
 from skdeepclust.training import Rows
@@ -40,7 +40,7 @@ def restarts(names=None) -> None:
     """20 runs of each estimator."""
     X, y = load_digits(return_X_y=True)
     X = (X / 16).astype(np.float32)
-    rows = Rows(X, X.shape[1:], 1.0, torch.device("cpu"))
+    information = NeighborInformation(Rows(X, X.shape[1:], 1.0, torch.device("cpu")))
     for seed in range(RUNS):
         for name in names or ESTIMATORS:
             Estimator, params = ESTIMATORS[name]
@@ -48,8 +48,8 @@ def restarts(names=None) -> None:
             details = {
                 "score": lambda model=model: float(model.restart_scores_[0]),
                 # Others that one could choose by.
-                "neighbor_information": lambda model=model: neighbor_information(
-                    rows, torch.from_numpy(model.labels_), 10
+                "neighbor_information": lambda model=model: information(
+                    torch.from_numpy(model.labels_), 10
                 ),
                 "silhouette": lambda model=model: silhouette_scorer(model, X),
                 "negative_loss": lambda model=model: -model.history_[-1, "train_loss"],

@@ -214,7 +214,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         Weight of KL(q(z|x)‖N(0, I)) in training; 1 is the ELBO of the paper. See Notes.
     pretrain_epochs : int >= 0 or "auto", default='auto'
         "auto" makes 800 training steps, a part of an epoch where there are so many samples, but at
-        most 100 epochs; for "mlp" 2,000 steps, but at least 15 and at most 100 epochs.
+        most 100 epochs; for "mlp" 1,000 steps, but at least 10 and at most 100 epochs.
     max_epochs : int >= 1 or "auto", default='auto'
         Epochs of the joint training. "auto" makes 400 training steps, a part of an epoch where
         there are so many samples, but at most 40 epochs; for "mlp" 600 steps, but at least 6 and
@@ -226,10 +226,12 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
     lr_decay : {"cosine", "constant"} or int, default='cosine'
         Course of the rate within a phase: half a cosine down to 0, none, or a division by 10 every
         so many steps.
-    init : {"gmm", "kmeans"} or clusterer, default='gmm'
+    init : {"auto", "gmm", "kmeans"} or clusterer, default='auto'
         Where the clusters start: "gmm" is what 32 Gaussian mixtures with more components than
-        clusters agree on, "kmeans" the best of 20 runs of k-means; or a scikit-learn clusterer
-        that finds ``n_clusters`` clusters in the embedding.
+        clusters agree on, "kmeans" the best of 20 runs of k-means, "auto" the one of the two whose
+        clusters tell more of those of their samples' neighbours in the data, as
+        ``restart_scores_``; or a scikit-learn clusterer that finds ``n_clusters`` clusters in the
+        embedding.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     n_jobs : int or None, default=None
@@ -360,7 +362,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         batch_size="auto",
         lr=1e-3,
         lr_decay="cosine",
-        init="gmm",
+        init="auto",
         n_init=1,
         n_jobs=None,
         warmup_epochs="auto",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import torch
 from sklearn.neighbors import NearestNeighbors
@@ -31,7 +33,7 @@ def find_neighbors(rows: Rows, rng: np.random.RandomState) -> Tensor:
     return torch.from_numpy(pool[neighbors])
 
 
-def neighbor_information(rows: Rows, labels: Tensor, n_clusters: int) -> float:
+class NeighborInformation:
     """What the cluster of a sample and that of a neighbour tell of each other, in nats.
 
     ``I(c; c') - β H(c | c')`` of :func:`~skdeepclust.objectives.shared_information`, the copy of a
@@ -41,26 +43,31 @@ def neighbor_information(rows: Rows, labels: Tensor, n_clusters: int) -> float:
     Parameters
     ----------
     rows : Rows
-    labels : Tensor of shape (n,), int64
-    n_clusters : int
-
-    Returns
-    -------
-    float
-        At most ``log(n_clusters)``; 0 for one sample, which has no neighbours.
+        Searched for neighbours once, at the first question.
     """
-    size = min(len(rows), COMPARED, max(2, MOST_NUMBERS // rows.X.shape[1]))
-    if size < 2:
-        return 0.0
-    chosen = np.random.RandomState(0).permutation(len(rows))[:size]
-    part = rows.X[chosen].astype(np.float32)
-    part /= max(np.abs(part).max(), np.finfo(np.float32).tiny)  # squares neither over nor under
-    part -= part.mean(0, dtype=np.float64)
-    search = NearestNeighbors(n_neighbors=min(COMPARED_NEIGHBORS, size - 1))
-    with warning_filters:
-        neighbors = search.fit(part).kneighbors(return_distance=False)  # without the sample
-    neighbors = torch.from_numpy(neighbors)
-    cluster = labels.cpu()[torch.from_numpy(chosen)]
-    copies = cluster[neighbors].flatten()
-    cluster = cluster.repeat_interleave(neighbors.shape[1])
-    return shared_information(cluster, copies, n_clusters, DISAGREEMENT).item()
+
+    def __init__(self, rows: Rows):
+        self.rows = rows
+        size = min(len(rows), COMPARED, max(2, MOST_NUMBERS // rows.X.shape[1]))
+        self.chosen = torch.from_numpy(np.random.RandomState(0).permutation(len(rows))[:size])
+
+    @cached_property
+    def neighbors(self) -> Tensor:
+        """Of each of the chosen samples, places among them, (n_chosen, n_neighbors)."""
+        part = self.rows.X[self.chosen.numpy()].astype(np.float32)
+        part /= max(np.abs(part).max(), np.finfo(np.float32).tiny)  # squares neither over nor under
+        part -= part.mean(0, dtype=np.float64)
+        search = NearestNeighbors(n_neighbors=min(COMPARED_NEIGHBORS, len(part) - 1))
+        with warning_filters:
+            found = search.fit(part).kneighbors(return_distance=False)  # without the sample itself
+        return torch.from_numpy(found)
+
+    def __call__(self, labels: Tensor, n_clusters: int) -> float:
+        """Of labels (n,), int64: at most ``log(n_clusters)``; 0 for one sample, which has no
+        neighbours."""
+        if len(self.chosen) < 2:
+            return 0.0
+        cluster = labels.cpu()[self.chosen]
+        copies = cluster[self.neighbors].flatten()
+        cluster = cluster.repeat_interleave(self.neighbors.shape[1])
+        return shared_information(cluster, copies, n_clusters, DISAGREEMENT).item()

@@ -26,6 +26,7 @@ from ..objectives import (
 )
 from ..training import INFERENCE_BATCH, make_augmentation
 from ._base import BaseDeepClusterer, ClusteringModule, ReconstructionMixin
+from ._neighbors import NeighborInformation
 from ._phases import resolve_epochs, steps_per_epoch, train_phase
 from ._pretraining import pretrain_end_to_end
 from ._revival import revive_empty
@@ -33,7 +34,7 @@ from ._run import Run
 from ._start import start_responsibilities
 
 # Training steps, and how many epochs they may make.
-PRETRAINING = {"steps": 2000, "at_least": 15, "at_most": 100}
+PRETRAINING = {"steps": 1000, "at_least": 10, "at_most": 100}
 JOINT_TRAINING = {"steps": 600, "at_least": 6, "at_most": 40}
 
 
@@ -129,7 +130,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         **BaseDeepClusterer._parameter_constraints,
         "hidden_dims": ["array-like", None],
         "pretrain_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
-        "init": [StrOptions({"kmeans", "gmm"}), HasMethods("fit_predict")],
+        "init": [StrOptions({"auto", "gmm", "kmeans"}), HasMethods("fit_predict")],
         "warmup_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "clustering_weight": [Interval(Real, 0, 1, closed="both")],
         "degrees_of_freedom": [Interval(Real, 0, None, closed="neither")],
@@ -161,7 +162,8 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         """Cluster the embeddings, scale them to the clusters, and put the centres there."""
         module = run.module
         z = run.map(module.embed)
-        r = start_responsibilities(self.init, z, self.n_clusters, run.rng)  # (n, K)
+        information = NeighborInformation(run.rows)
+        r = start_responsibilities(self.init, z, self.n_clusters, run.rng, information)  # (n, K)
         centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)
         if self.whiten:
             residual = (z - centers[r.argmax(1)]).cpu().numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -29,16 +30,28 @@ REGULARIZATION = 3e-2
 PRINCIPAL_COMPONENTS = 10
 
 
-def start_responsibilities(init, z: Tensor, n_clusters: int, rng: np.random.RandomState) -> Tensor:
+# What ``init="auto"`` chooses from.
+CANDIDATES = ("gmm", "kmeans")
+
+
+def start_responsibilities(
+    init,
+    z: Tensor,
+    n_clusters: int,
+    rng: np.random.RandomState,
+    information: Callable[[Tensor, int], float],
+) -> Tensor:
     """Cluster the embeddings z with the method that ``init`` names.
 
     Parameters
     ----------
-    init : {"kmeans", "gmm"} or clusterer
+    init : {"auto", "gmm", "kmeans"} or clusterer
         A clusterer is cloned, and given a seed where it has ``random_state=None``.
     z : Tensor of shape (n, latent_dim)
     n_clusters : int
     rng : RandomState
+    information : callable
+        How good labels are, (n,), for so many clusters; "auto" is the best of CANDIDATES.
 
     Returns
     -------
@@ -50,6 +63,9 @@ def start_responsibilities(init, z: Tensor, n_clusters: int, rng: np.random.Rand
     ValueError
         When a user's clusterer does not return labels 0 to n_clusters - 1.
     """
+    if isinstance(init, str) and init == "auto":
+        starts = [start_responsibilities(c, z, n_clusters, rng, information) for c in CANDIDATES]
+        return max(starts, key=lambda r: information(r.argmax(1), n_clusters))
     with warning_filters, warnings.catch_warnings():
         # Where there are fewer distinct embeddings than clusters, dead clusters get a warning of
         # their own later.

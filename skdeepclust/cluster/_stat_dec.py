@@ -95,6 +95,7 @@ PAPER_SETTINGS = {
         "n_clusters": 10,
         "hidden_dims": (500, 500, 1000),
         "batch_size": 256,
+        "lr": 1e-3,
         "pretrain": "layer_wise",
         "pretrain_epochs": 200,
         "max_epochs": 200,
@@ -146,21 +147,23 @@ class StatDEC(SelfTrainingClusterer):
         Train the autoencoder whole, or first layer by layer with dropout 0.2, each for
         ``pretrain_epochs``, as the paper does.
     pretrain_epochs : int >= 0 or "auto", default='auto'
-        "auto" makes 2,000 training steps, but at least 15 and at most 100 epochs.
+        "auto" makes 1,000 training steps, but at least 10 and at most 100 epochs.
     max_epochs : int >= 1 or "auto", default='auto'
         Epochs of the joint training. "auto" makes 600 training steps, but at least 6 and at most
         40 epochs.
     batch_size : int >= 2 or "auto", default='auto'
         Samples per step. "auto" is 256, less for fewer than 6,400 samples, at least 32.
-    lr : float, default=0.001
+    lr : float, default=0.002
         Learning rate of Adam, in both phases.
     lr_decay : {"cosine", "constant"} or int, default='cosine'
         Course of the rate within a phase: half a cosine down to 0, none, or a division by 10 every
         so many steps.
-    init : {"gmm", "kmeans"} or clusterer, default='gmm'
+    init : {"auto", "gmm", "kmeans"} or clusterer, default='auto'
         Where the clusters start: "gmm" is what 32 Gaussian mixtures with more components than
-        clusters agree on, "kmeans" the best of 20 runs of k-means; or a scikit-learn clusterer
-        that finds ``n_clusters`` clusters in the embedding.
+        clusters agree on, "kmeans" the best of 20 runs of k-means, "auto" the one of the two whose
+        clusters tell more of those of their samples' neighbours in the data, as
+        ``restart_scores_``; or a scikit-learn clusterer that finds ``n_clusters`` clusters in the
+        embedding.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     n_jobs : int or None, default=None
@@ -295,9 +298,9 @@ class StatDEC(SelfTrainingClusterer):
         pretrain_epochs="auto",
         max_epochs="auto",
         batch_size="auto",
-        lr=1e-3,
+        lr=2e-3,
         lr_decay="cosine",
-        init="gmm",
+        init="auto",
         n_init=1,
         n_jobs=None,
         warmup_epochs=3,

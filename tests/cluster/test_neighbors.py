@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import mutual_info_score
 
 from skdeepclust.cluster import _neighbors
-from skdeepclust.cluster._neighbors import neighbor_information
+from skdeepclust.cluster._neighbors import NeighborInformation
 from skdeepclust.training import Rows
 
 
@@ -17,7 +17,7 @@ def rows_of(X):
 
 
 def information(X, labels, n_clusters):
-    return neighbor_information(rows_of(X), torch.as_tensor(labels), n_clusters)
+    return NeighborInformation(rows_of(X))(torch.as_tensor(labels), n_clusters)
 
 
 def test_against_a_full_search():

@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
+from skdeepclust.cluster._neighbors import NeighborInformation
 from skdeepclust.cluster._start import (
     agreed_mixtures,
     choose_mixture,
@@ -19,6 +20,7 @@ from skdeepclust.cluster._start import (
     pca_mixture,
     start_responsibilities,
 )
+from skdeepclust.training import Rows
 
 
 def rng(seed=0):
@@ -29,10 +31,19 @@ def agreed(Z, n_clusters, seed=0):
     return agreed_mixtures(torch.from_numpy(Z), n_clusters, rng(seed)).numpy()
 
 
-@pytest.mark.parametrize("init", ["gmm", "kmeans"])
+def start(init, Z, n_clusters, sign=1):
+    """The embedding is all there is of the data."""
+    Z = Z.astype(np.float32)
+    ask = NeighborInformation(Rows(Z, Z.shape[1:], 1.0, torch.device("cpu")))
+    return start_responsibilities(
+        init, torch.from_numpy(Z), n_clusters, rng(), lambda labels, k: sign * ask(labels, k)
+    ).numpy()
+
+
+@pytest.mark.parametrize("init", ["auto", "gmm", "kmeans"])
 def test_rows_are_probabilities(init):
     Z, y = make_blobs(120, centers=4, n_features=3, cluster_std=0.4, random_state=1)
-    r = start_responsibilities(init, torch.tensor(Z).float(), 4, rng()).numpy()
+    r = start(init, Z, 4)
     assert r.dtype == np.float32
     np.testing.assert_allclose(r.sum(1), 1, rtol=1e-5)
     assert r.min() >= 0
@@ -46,6 +57,14 @@ def test_classes_that_are_no_gaussians():
     assert adjusted_rand_score(y, plain) < 0.7
     for seed in range(3):
         assert adjusted_rand_score(y, agreed(Z, 2, seed).argmax(1)) > 0.98
+
+
+def test_auto_is_the_start_that_neighbours_speak_for():
+    """On half moons the mixtures; of what neighbours speak against, k-means."""
+    Z, y = make_moons(600, noise=0.05, random_state=0)
+    assert adjusted_rand_score(y, start("auto", Z, 2).argmax(1)) > 0.98
+    worst = start("auto", Z, 2, sign=-1).argmax(1)
+    assert adjusted_rand_score(start("kmeans", Z, 2).argmax(1), worst) > 0.98
 
 
 @pytest.mark.parametrize("n", [4, 9, 50, 400])

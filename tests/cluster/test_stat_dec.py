@@ -57,7 +57,7 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
         {"pretrain": "layer_wise"},
         {"pretrain_epochs": 9},
         {"max_epochs": 7},
-        {"lr": 2e-3},
+        {"lr": 3e-3},
         {"lr_decay": "constant"},
         {"lr_decay": 3},
         {"batch_size": 16},
