@@ -21,10 +21,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import minmax_scale
 from torch import nn
 
-# StatDEC's network, and how long it trains: steps, and the epochs they may make. It has at least 6
-# of joint training now, in place of 10.
+# StatDEC's network.
 WIDTHS, LATENT = (500, 500, 1000), 10
+# How long peers train: steps, and the epochs they may make. StatDEC has half as many steps before
+# the joint training, and fewer epochs on large data: ...
 PRETRAINING, TRAINING = (2000, 15, 100), (600, 10, 40)
+# ... its own schedule, and rates of the two phases.
+SHORT_PRETRAINING, SHORT_TRAINING, SHORT_RATES = (1000, 10, 100), (600, 6, 40), (2e-3, 2e-3)
 
 
 def kmeans(n_clusters, seed):
@@ -112,10 +115,11 @@ def _dense(widths):
 
 
 class ClustPy:
-    """One of ClustPy's deep clusterings: "DEC", "IDEC", "DCN" or "VaDE"."""
+    """One of ClustPy's deep clusterings: "DEC", "IDEC", "DCN" or "VaDE"; ``short`` is with
+    StatDEC's schedule, else at ClustPy's rates."""
 
-    def __init__(self, name, n_clusters, seed):
-        self.name, self.n_clusters, self.seed = name, n_clusters, seed
+    def __init__(self, name, n_clusters, seed, short=False):
+        self.name, self.n_clusters, self.seed, self.short = name, n_clusters, seed, short
 
     def fit_predict(self, X):
         deep = import_clustpy()
@@ -123,11 +127,17 @@ class ClustPy:
         if self.name == "VaDE":
             network = deep.neural_networks.VariationalAutoencoder
             X = minmax_scale(X).clip(0, 1)  # its likelihood is one of values in [0, 1]
+        before, joint, rates = PRETRAINING, TRAINING, {}
+        if self.short:
+            before, joint = SHORT_PRETRAINING, SHORT_TRAINING
+            names = ("pretrain_optimizer_params", "clustering_optimizer_params")
+            rates = {name: {"lr": lr} for name, lr in zip(names, SHORT_RATES, strict=True)}
         model = getattr(deep, self.name)(
             self.n_clusters,
             batch_size=batch(len(X)),
-            pretrain_epochs=epochs(PRETRAINING, len(X)),
-            clustering_epochs=epochs(TRAINING, len(X)),
+            pretrain_epochs=epochs(before, len(X)),
+            clustering_epochs=epochs(joint, len(X)),
+            **rates,
             neural_network=(network, {"layers": [X.shape[1], *WIDTHS, LATENT]}),
             embedding_size=LATENT,
             random_state=self.seed,
