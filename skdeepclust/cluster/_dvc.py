@@ -169,6 +169,7 @@ SHORT_JOINT_TRAINING = {"steps": 400, "at_least": 0, "at_most": 40}
 PAPER_SETTINGS = {
     "mnist": {
         "n_clusters": 10,
+        "lr": 1e-3,
         "prior_weight": 1.0,
         "clustering_weight": 0.1 / (0.1 + 0.9 * 784),
         "init": "kmeans",
@@ -221,7 +222,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         at most 40 epochs.
     batch_size : int >= 2 or "auto", default='auto'
         Samples per step. "auto" is 128, less for fewer than 3,200 samples, at least 32.
-    lr : float, default=0.001
+    lr : float, default=0.002
         Learning rate of Adam, in both phases.
     lr_decay : {"cosine", "constant"} or int, default='cosine'
         Course of the rate within a phase: half a cosine down to 0, none, or a division by 10 every
@@ -360,7 +361,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         pretrain_epochs="auto",
         max_epochs="auto",
         batch_size="auto",
-        lr=1e-3,
+        lr=2e-3,
         lr_decay="cosine",
         init="auto",
         n_init=1,

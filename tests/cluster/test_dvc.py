@@ -236,7 +236,7 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
         {"init": "kmeans"},
         {"pretrain_epochs": 9},
         {"max_epochs": 7},
-        {"lr": 2e-3},
+        {"lr": 3e-3},
         {"lr_decay": "constant"},
         {"batch_size": 16},
         {"hidden_dims": (24,)},
@@ -291,7 +291,7 @@ def test_convolutions_get_fewer_steps_than_dense_layers(noisy_patterns):
     convolutional = DVC(init="kmeans", **tiny).fit(X)
     assert (epochs(convolutional, "pretrain"), epochs(convolutional, "cluster")) == (20, 10)
     dense = DVC(init="kmeans", network="mlp", **tiny).fit(X)
-    assert (epochs(dense, "pretrain"), epochs(dense, "cluster")) == (49, 15)
+    assert (epochs(dense, "pretrain"), epochs(dense, "cluster")) == (25, 15)
 
 
 def test_a_quarter_of_the_joint_training_is_warm_up(blobs):
