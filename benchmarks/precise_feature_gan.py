@@ -1,7 +1,7 @@
 """PreciseFeatureGAN's benchmarks.
 
-``python -m benchmarks.precise_feature_gan ring | artifact | images | digits | choice | orl |
-speed | table``
+``python -m benchmarks.precise_feature_gan ring | artifact | images | uniformity |
+uniformity_mnist | digits | choice | orl | speed | table``
 
 ORL is read from ``orl.npz`` in the folder that the environment variable SKDEEPCLUST_DATA names.
 Each run is one file in ``benchmarks/results/precise_feature_gan``; one that is there is not run
@@ -23,7 +23,8 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 
 from skdeepclust import PreciseFeatureGAN, StatDEC
-from skdeepclust.datasets import fetch_mnist, make_artifact, make_gaussian_ring
+from skdeepclust.datasets import fetch_mnist, make_artifact, make_gaussian_ring, make_imbalanced
+from skdeepclust.metrics import uniformity_index
 from skdeepclust.networks import make_gan
 
 from ._bench import Bench
@@ -50,6 +51,36 @@ def ring(seeds):
             ((name, value),) = changed.items()
             estimator = gan(seed, 8, noise_dim=4, **changed)
             BENCH.measure("ring", f"noise_dim = 4, {name} = {value:g}", estimator, seed, X, y)
+
+
+RATIOS = (1, 2, 4, 10)
+
+
+def measure_uniformity(experiment, seed, X, y, n_clusters, n_max):
+    """Classes of ever more unequal size, with equal shares and with the true ones."""
+    for ratio in RATIOS:
+        part, classes = make_imbalanced(X, y, ratio, n_max=n_max, random_state=seed)
+        index = uniformity_index(classes)
+        for name, prior in (
+            ("equal shares", "uniform"),
+            ("shares given", np.sort(np.bincount(classes))),  # clusters have no order
+        ):
+            estimator = gan(seed, n_clusters, cluster_prior=prior)
+            method = f"index {index:.2f}, {name}"
+            BENCH.measure(experiment, method, estimator, seed, part, classes, uniformity=index)
+
+
+def uniformity(seeds):
+    """Accuracy against the uniformity index (fig. 5), on the ring."""
+    for seed in seeds:
+        X, y = make_gaussian_ring(40_000, random_state=seed)
+        measure_uniformity("uniformity, ring", seed, X, y, 8, 2_000)
+
+
+def uniformity_mnist(seeds):
+    """The same on subsets of MNIST, as in the paper; for a GPU."""
+    for seed in seeds:
+        measure_uniformity("uniformity, MNIST", seed, *fetch_mnist(), 10, None)
 
 
 def measure_artifact(experiment, seed, X, artifact, *, stat_dec=False):
@@ -219,6 +250,8 @@ if __name__ == "__main__":
             "ring": (ring, 5),
             "artifact": (artifact, 5),
             "images": (artifact_in_images, 3),
+            "uniformity": (uniformity, 3),
+            "uniformity_mnist": (uniformity_mnist, 3),
             "digits": (digits, 20),
             "choice": (choice, 1),
             "orl": (faces, 3),
