@@ -89,6 +89,22 @@ def test_the_classifier_learns_the_groups_and_keeps_to_them():
     assert fitted["projection"].history_[-1]["start"] < 0.1
 
 
+def test_what_is_taught_weighs_less_from_step_to_step(monkeypatch):
+    """From 1 to next to nothing, along a line."""
+    weights, step = [], PreciseFeatureGAN._classifier_step
+
+    def spy(self, run, real, codes, fake, taught):
+        weights.append(taught[1])
+        return step(self, run, real, codes, fake, taught)
+
+    monkeypatch.setattr(PreciseFeatureGAN, "_classifier_step", spy)
+    X, _ = hidden(800)
+    PreciseFeatureGAN(3, max_epochs=10, classifier_steps=1, random_state=0).fit(X)
+    n_steps = len(weights)
+    assert n_steps >= 10
+    np.testing.assert_allclose(weights, 1 - np.arange(n_steps) / n_steps)
+
+
 def test_without_groups_there_is_no_start():
     X = np.random.RandomState(0).standard_normal((300, 6))
     model = PreciseFeatureGAN(3, max_epochs=3, random_state=0).fit(X)
