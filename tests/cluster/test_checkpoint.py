@@ -194,7 +194,7 @@ def test_any_seed_is_the_checkpoint_s(X, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lr": 0.5}, "parameters is {'lr': 0.001}, this fit's {'lr': 0.5}"),
+        ({"lr": 0.5}, "parameters is {'lr': 0.002}, this fit's {'lr': 0.5}"),
         ({"random_state": 1}, "random_state is 0, this fit's 1"),
         ({"X": 2}, "its data is"),
         ({"version": "0.0"}, "versions is {'skdeepclust': "),
