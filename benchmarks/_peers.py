@@ -1,8 +1,7 @@
 """What a user would otherwise reach for.
 
 Each is a function of the number of clusters and a seed to something with ``fit_predict`` of rows of
-numbers. Autoencoder-based ones have the network, the batch and the epochs of StatDEC, but
-at least 10 of joint training where it has at least 6.
+numbers. Autoencoder-based ones have the network and the batch of StatDEC, and train longer.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import minmax_scale
 from torch import nn
 
+from skdeepclust import StatDEC
+
 # StatDEC's network.
 WIDTHS, LATENT = (500, 500, 1000), 10
 # How long peers train: steps, and the epochs they may make. StatDEC has half as many steps before
-# the joint training, and fewer epochs on large data: ...
+# the joint training, and fewer epochs on large data.
 PRETRAINING, TRAINING = (2000, 15, 100), (600, 10, 40)
-# ... its own schedule, and rates of the two phases.
-SHORT_PRETRAINING, SHORT_TRAINING, SHORT_RATES = (1000, 10, 100), (600, 6, 40), (2e-3, 2e-3)
 
 
 def kmeans(n_clusters, seed):
@@ -116,7 +115,7 @@ def _dense(widths):
 
 class ClustPy:
     """One of ClustPy's deep clusterings: "DEC", "IDEC", "DCN" or "VaDE"; ``short`` is with
-    StatDEC's schedule, else at ClustPy's rates."""
+    StatDEC's schedule and its rate in both phases, else at ClustPy's rates."""
 
     def __init__(self, name, n_clusters, seed, short=False):
         self.name, self.n_clusters, self.seed, self.short = name, n_clusters, seed, short
@@ -129,9 +128,9 @@ class ClustPy:
             X = minmax_scale(X).clip(0, 1)  # its likelihood is one of values in [0, 1]
         before, joint, rates = PRETRAINING, TRAINING, {}
         if self.short:
-            before, joint = SHORT_PRETRAINING, SHORT_TRAINING
+            before, joint = (tuple(s.values()) for s in StatDEC()._schedules())
             names = ("pretrain_optimizer_params", "clustering_optimizer_params")
-            rates = {name: {"lr": lr} for name, lr in zip(names, SHORT_RATES, strict=True)}
+            rates = {key: {"lr": StatDEC().lr} for key in names}
         model = getattr(deep, self.name)(
             self.n_clusters,
             batch_size=batch(len(X)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch.optim import Optimizer
 from .._persistence import apply_settings, settings
 from ..exceptions import NonFiniteLossWarning
 from ..training import Keeper, PhasedNet, Rows, map_rows
+from ._neighbors import NeighborInformation
 
 # What a run has found out so far, beside its network and its memory.
 FINDINGS = (
@@ -66,6 +68,11 @@ class Run(Keeper):
     def map(self, function) -> Tensor:
         """``function`` of every sample, in evaluation mode."""
         return map_rows(function, self.module, self.rows)
+
+    @cached_property
+    def information(self) -> NeighborInformation:
+        """By which starts and restarts are compared; the data are searched for neighbours once."""
+        return NeighborInformation(self.rows)
 
     def remember(self, **initial) -> dict:
         """The memory, in which what is not there yet has these values."""

@@ -26,7 +26,6 @@ from ..objectives import (
 )
 from ..training import INFERENCE_BATCH, make_augmentation
 from ._base import BaseDeepClusterer, ClusteringModule, ReconstructionMixin
-from ._neighbors import NeighborInformation
 from ._phases import resolve_epochs, steps_per_epoch, train_phase
 from ._pretraining import pretrain_end_to_end
 from ._revival import revive_empty
@@ -162,8 +161,9 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         """Cluster the embeddings, scale them to the clusters, and put the centres there."""
         module = run.module
         z = run.map(module.embed)
-        information = NeighborInformation(run.rows)
-        r = start_responsibilities(self.init, z, self.n_clusters, run.rng, information)  # (n, K)
+        r = start_responsibilities(  # (n, K)
+            self.init, z, self.n_clusters, run.rng, run.information
+        )
         centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)
         if self.whiten:
             residual = (z - centers[r.argmax(1)]).cpu().numpy()
