@@ -160,7 +160,8 @@ def table() -> None:
         "recall of the rarest class. ClustPy's methods and the bare autoencoder have StatDEC's "
         "network and batch size, at most twice its steps of pretraining and, on all of MNIST, 15 "
         "and 10 epochs where it has 10 and 6, at ClustPy's rates; one row has DEC with StatDEC's "
-        "epochs and rate, in the joint phase twenty times ClustPy's. Memory: the peak above what was held before the fit.",
+        "epochs and rate, in the joint phase twenty times ClustPy's. Memory: the "
+        "peak above what was held before the fit.",
         "",
     ]
     for name in DATA:
