@@ -24,8 +24,8 @@ from skdeepclust import StatDEC
 
 # StatDEC's network.
 WIDTHS, LATENT = (500, 500, 1000), 10
-# How long peers train: steps, and the epochs they may make. StatDEC has half as many steps before
-# the joint training, and fewer epochs on large data.
+# How long peers train: steps, and the epochs they may make. StatDEC has three quarters as many
+# before the joint training, and fewer epochs on large data.
 PRETRAINING, TRAINING = (2000, 15, 100), (600, 10, 40)
 
 
@@ -114,11 +114,11 @@ def _dense(widths):
 
 
 class ClustPy:
-    """One of ClustPy's deep clusterings: "DEC", "IDEC", "DCN" or "VaDE"; ``short`` is with
-    StatDEC's schedule and its rate in both phases, else at ClustPy's rates."""
+    """One of ClustPy's deep clusterings: "DEC", "IDEC", "DCN" or "VaDE"; what ``as_statdec``
+    names, "epochs" or "rate" of both phases, it has of StatDEC."""
 
-    def __init__(self, name, n_clusters, seed, short=False):
-        self.name, self.n_clusters, self.seed, self.short = name, n_clusters, seed, short
+    def __init__(self, name, n_clusters, seed, as_statdec=()):
+        self.name, self.n_clusters, self.seed, self.as_statdec = name, n_clusters, seed, as_statdec
 
     def fit_predict(self, X):
         deep = import_clustpy()
@@ -127,8 +127,9 @@ class ClustPy:
             network = deep.neural_networks.VariationalAutoencoder
             X = minmax_scale(X).clip(0, 1)  # its likelihood is one of values in [0, 1]
         before, joint, rates = PRETRAINING, TRAINING, {}
-        if self.short:
+        if "epochs" in self.as_statdec:
             before, joint = (tuple(s.values()) for s in StatDEC()._schedules())
+        if "rate" in self.as_statdec:
             names = ("pretrain_optimizer_params", "clustering_optimizer_params")
             rates = {key: {"lr": StatDEC().lr} for key in names}
         model = getattr(deep, self.name)(

@@ -66,19 +66,19 @@ def digits(seeds):
         BENCH.measure("digits", "StatDEC as DEC", stat_dec(seed, **DEC), seed, X, y)
 
 
-# Rows on one scale, clusters, and the epochs of pretraining that are 2,000 steps, at most 100.
+# Clusters, and the epochs that a thousand steps of pretraining are where the default has more.
 TABLES = {
-    "wine": (load_wine, 3, 100),
-    "iris": (load_iris, 3, 100),
-    "breast cancer": (load_breast_cancer, 2, 100),
-    "digits": (load_digits, 10, 77),
+    "wine": (load_wine, 3, None),
+    "iris": (load_iris, 3, None),
+    "breast cancer": (load_breast_cancer, 2, 56),
+    "digits": (load_digits, 10, 35),
 }
 
 
 def start(seeds):
-    """Both starts that the default chooses from, and the training that was the default before."""
+    """Both starts that the default chooses from, and shorter training before them."""
     for seed in seeds:
-        for name, (loader, n_clusters, longer) in TABLES.items():
+        for name, (loader, n_clusters, shorter) in TABLES.items():
             X, y = loader(return_X_y=True)
             if name != "digits":
                 X = scale(X)
@@ -86,7 +86,7 @@ def start(seeds):
                 {},
                 {"init": "gmm"},
                 {"init": "kmeans"},
-                {"lr": 1e-3, "pretrain_epochs": longer},
+                *([{"pretrain_epochs": shorter}] if shorter else ()),
             ):
                 method = ", ".join(["StatDEC", *(f"{k}={v}" for k, v in changed.items())])
                 estimator = StatDEC(n_clusters, random_state=seed, **changed)

@@ -215,7 +215,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         Weight of KL(q(z|x)‖N(0, I)) in training; 1 is the ELBO of the paper. See Notes.
     pretrain_epochs : int >= 0 or "auto", default='auto'
         "auto" makes 800 training steps, a part of an epoch where there are so many samples, but at
-        most 100 epochs; for "mlp" 1,000 steps, but at least 10 and at most 100 epochs.
+        most 100 epochs; for "mlp" 1,500 steps, but at least 10 and at most 100 epochs.
     max_epochs : int >= 1 or "auto", default='auto'
         Epochs of the joint training. "auto" makes 400 training steps, a part of an epoch where
         there are so many samples, but at most 40 epochs; for "mlp" 600 steps, but at least 6 and

@@ -33,7 +33,7 @@ from ._run import Run
 from ._start import start_responsibilities
 
 # Training steps, and how many epochs they may make.
-PRETRAINING = {"steps": 1000, "at_least": 10, "at_most": 100}
+PRETRAINING = {"steps": 1500, "at_least": 10, "at_most": 100}
 JOINT_TRAINING = {"steps": 600, "at_least": 6, "at_most": 40}
 
 

@@ -147,7 +147,7 @@ class StatDEC(SelfTrainingClusterer):
         Train the autoencoder whole, or first layer by layer with dropout 0.2, each for
         ``pretrain_epochs``, as the paper does.
     pretrain_epochs : int >= 0 or "auto", default='auto'
-        "auto" makes 1,000 training steps, but at least 10 and at most 100 epochs.
+        "auto" makes 1,500 training steps, but at least 10 and at most 100 epochs.
     max_epochs : int >= 1 or "auto", default='auto'
         Epochs of the joint training. "auto" makes 600 training steps, but at least 6 and at most
         40 epochs.
