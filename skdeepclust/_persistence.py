@@ -12,14 +12,12 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import sklearn
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from ._tensor_file import decode, encode, read, require_trust, write
-from ._version import __version__
+from ._tensor_file import decode, encode, read, require_trust, versions, write
 from .exceptions import ModelFileError
 
 # What an estimator has after fit, beside its module.
@@ -130,11 +128,7 @@ def save(estimator, path: str | os.PathLike[str]) -> None:
         "parameters": {n: encode(v, n) for n, v in parameters if n not in NOT_KEPT},
         "fitted": {a: encode(getattr(estimator, a), a) for a in present},
         "module": settings(module),
-        "versions": {
-            "skdeepclust": __version__,
-            "torch": torch.__version__,
-            "scikit-learn": sklearn.__version__,
-        },
+        "versions": versions(),
     }
     write(Path(path), tensors, metadata)
 

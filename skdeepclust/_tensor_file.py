@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sklearn
 import torch
 from sklearn.base import BaseEstimator
 from skorch.history import History
@@ -25,6 +26,15 @@ from .exceptions import ModelFileError
 
 FORMAT = 1
 KEY = "skdeepclust"
+
+
+def versions() -> dict[str, str]:
+    """What a file depends on."""
+    return {
+        "skdeepclust": __version__,
+        "torch": torch.__version__,
+        "scikit-learn": sklearn.__version__,
+    }
 
 
 # ------------------------------------------------------------------------------------------ values

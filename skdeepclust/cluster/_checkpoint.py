@@ -17,12 +17,10 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
-import sklearn
 import torch
 from torch import Tensor
 
-from .._tensor_file import decode, encode, read, write
-from .._version import __version__
+from .._tensor_file import decode, encode, read, versions, write
 from ..exceptions import CheckpointError, CheckpointWarning, ModelFileError
 from ..training import Rows
 
@@ -87,11 +85,7 @@ class CheckpointFile:
             "parameters": {n: encode(v, n) for n, v in parameters.items() if n not in FREE},
             "random_state": seed_of(parameters["random_state"]),
             "data": digest(rows),
-            "versions": {
-                "skdeepclust": __version__,
-                "torch": torch.__version__,
-                "scikit-learn": sklearn.__version__,
-            },
+            "versions": versions(),
         }
         self.epochs, self.written = 0, monotonic()
 

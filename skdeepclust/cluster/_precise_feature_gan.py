@@ -24,6 +24,7 @@ from ..networks import Standardize, make_gan
 from ..objectives import (
     consistency_kl,
     critic_distance,
+    entropy,
     gradient_penalty,
     interpolate,
     staircase,
@@ -123,11 +124,6 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
     finally:
         for module in modules:
             module.requires_grad_(True)
-
-
-def entropy(p: Tensor) -> Tensor:
-    """Of distributions (..., n_clusters), in nats."""
-    return -torch.xlogy(p, p).sum(-1)
 
 
 # What the paper trains with, where it differs from our defaults. Its 900,000 steps of the generator

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.utils.validation import check_is_fitted
 
 from ..metrics import clustering_accuracy
+from ..metrics._clustering import match_clusters
 from ._gallery import shorten
 from ._plotting import axes_to_draw_on
 
@@ -89,7 +89,7 @@ class ConfusionDisplay:
         classes, codes = np.unique(np.asarray(y_true), return_inverse=True)
         clusters, numbers = np.unique(np.asarray(labels), return_inverse=True)
         counts = contingency_matrix(codes, numbers)
-        rows, columns = linear_sum_assignment(counts, maximize=True)
+        rows, columns = match_clusters(counts)
         surplus = np.setdiff1d(np.arange(len(clusters)), columns)
         matched = np.full(len(classes), -1)
         matched[rows] = np.arange(len(rows))  # rows come sorted

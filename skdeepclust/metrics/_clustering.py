@@ -47,16 +47,19 @@ def _match(
             "for exactly the samples of labels_true."
         )
     contingency = contingency_matrix(codes_true, codes_pred)  # (n_classes, n_clusters)
+    matched, clusters = match_clusters(contingency)
     sizes = contingency.sum(axis=1)
-
-    # Several matchings can be equally accurate. The recalls add up to n_classes at most, so this
-    # term stays below one sample: it decides ties, whatever the clusters are called, and no more.
-    tie_break = contingency / sizes[:, None] / (len(classes) + 1)
-    matched, clusters = linear_sum_assignment(contingency + tie_break, maximize=True)
-
     hits = np.zeros_like(sizes)
     hits[matched] = contingency[matched, clusters]
     return classes, sizes, hits
+
+
+def match_clusters(contingency: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Classes and clusters that belong together, by the counts (n_classes, n_clusters) of both."""
+    # Several matchings can be equally accurate. The recalls add up to n_classes at most, so this
+    # term stays below one sample: it decides ties, whatever the clusters are called, and no more.
+    tie_break = contingency / contingency.sum(axis=1, keepdims=True) / (len(contingency) + 1)
+    return linear_sum_assignment(contingency + tie_break, maximize=True)
 
 
 def clustering_accuracy(labels_true: ArrayLike, labels_pred: ArrayLike) -> float:

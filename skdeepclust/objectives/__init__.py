@@ -3,6 +3,7 @@
 from ._adversarial import critic_distance, gradient_penalty, interpolate, staircase
 from ._assignment import (
     assignment_kl,
+    entropy,
     frequency_penalty,
     harden_assignment,
     student_t_assignment,
@@ -30,6 +31,7 @@ __all__ = [
     "bernoulli_log_likelihood",
     "consistency_kl",
     "critic_distance",
+    "entropy",
     "expected_log_density",
     "frequency_penalty",
     "gaussian_kl",

@@ -128,3 +128,19 @@ def assignment_kl(p: Tensor, q: Tensor) -> Tensor:
     Tensor of shape (n,)
     """
     return (torch.special.xlogy(p, p) - p * q.clamp(min=_TINY).log()).sum(1)
+
+
+def entropy(p: Tensor) -> Tensor:
+    """``-Σ_k p_k log p_k`` of distributions, in nats.
+
+    Parameters
+    ----------
+    p : Tensor of shape (..., n_clusters)
+        Sums to 1 along its last axis.
+
+    Returns
+    -------
+    Tensor of shape (...)
+        From 0 to ``log(n_clusters)``.
+    """
+    return torch.special.entr(p).sum(-1)

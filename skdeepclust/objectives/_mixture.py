@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ._assignment import entropy
+
 
 def mixture_log_posterior(scores: Tensor, log_prior: Tensor, temperature: float = 1.0) -> Tensor:
     """E-step: the logarithm of ``p_ij ∝ prior_j exp(a*_ij / T)`` (eq. 5, where T = 1 and the prior
@@ -128,9 +130,9 @@ def shared_information(
     joint = torch.einsum("n...j,n...k->...jk", one_hot, one_hot_tr) / len(labels)
     joint = (joint + joint.mT) / 2  # which of the two is the copy does not matter
     share = joint.sum(-1)
-    entropy = -torch.xlogy(share, share).sum(-1)
-    conditional = -torch.xlogy(joint, joint).sum((-2, -1)) - entropy
-    return entropy - (1 + penalty) * conditional
+    marginal = entropy(share)
+    conditional = entropy(joint.flatten(-2)) - marginal
+    return marginal - (1 + penalty) * conditional
 
 
 def consistency_kl(posterior: Tensor, log_posterior: Tensor) -> Tensor:

@@ -6,10 +6,12 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 
 from skdeepclust.objectives import (
     assignment_kl,
+    entropy,
     frequency_penalty,
     harden_assignment,
     student_t_assignment,
@@ -255,8 +257,7 @@ def test_dec_target_sharpens_at_equal_frequencies(rng):
     q = torch.from_numpy(np.concatenate([np.roll(q, shift, axis=1) for shift in range(K)]))
     torch.testing.assert_close(q.sum(0), torch.full((K,), 15.0, dtype=q.dtype))  # equal, as meant
     p = target_distribution(q, "dec")
-    entropy_p, entropy_q = torch.special.entr(p).sum(1), torch.special.entr(q).sum(1)
-    assert (entropy_p < entropy_q).all()
+    assert (entropy(p) < entropy(q)).all()
     assert (p.argmax(1) == q.argmax(1)).all()
 
 
@@ -325,3 +326,11 @@ def test_gradcheck_of_the_divergence(rng, z_and_centers, alpha):
 def test_gradcheck_of_the_target(rng, kind):
     q = torch.from_numpy(simplex(rng, 5, K)).requires_grad_()
     assert torch.autograd.gradcheck(lambda q: target_distribution(q, kind), (q,))
+
+
+def test_entropy_is_scipys_and_runs_from_certain_to_level(rng):
+    p = np.concatenate([simplex(rng, N, K), np.eye(K), np.full((1, K), 1 / K)])
+    value = entropy(torch.from_numpy(p))
+    np.testing.assert_allclose(value, scipy.stats.entropy(p, axis=1))
+    assert (value[N:-1] == 0).all()
+    assert value[-1] == pytest.approx(math.log(K))
