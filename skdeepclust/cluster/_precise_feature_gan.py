@@ -44,8 +44,10 @@ from ._run import Run
 
 # Adam's β, as in the paper.
 BETAS = (0.5, 0.9)
-# Generator steps that "auto" stands for, and the most epochs that it takes for them.
-STEPS, MOST_EPOCHS = 500, 200
+# What "auto" stands for: steps of the critic and the classifier for each of the generator, and the
+# generator's steps, as many epochs as they take up to the last number. First for data of fewer
+# dimensions than clusters, where gaps are narrow to a critic that has had few steps.
+FEW_DIMENSIONS, MANY_DIMENSIONS = (5, 4, 500, 200), (1, 1, 4000, 400)
 # A run has diverged where the critic's distance grew by so much from its least ...
 DIVERGENCE = 2.0
 # ... over parts of this share of the training, while the classifier is as sure as this of fakes.
@@ -132,7 +134,10 @@ PAPER_SETTINGS = {
     "mnist": {
         "n_clusters": 10,
         "init": "random",
+        "network": "cnn",
         "hidden_dims": (64, 128, 256),
+        "critic_steps": 5,
+        "classifier_steps": 4,
         "max_epochs": 4_110,
         "batch_size": 64,
         "lr": 1e-4,
@@ -162,9 +167,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     ----------
     n_clusters : int, default=8
         Number of clusters, K.
-    network : {"auto", "mlp", "cnn"}, default='auto'
-        All three networks: dense layers, or 5 x 5 convolutions down to maps of 4 x 4. "auto" is
-        "cnn" for images of at least 8 x 8 and "mlp" otherwise.
+    network : {"mlp", "cnn"}, default='mlp'
+        All three networks: dense layers, or for images of at least 8 x 8 the paper's 5 x 5
+        convolutions down to maps of 4 x 4, whose steps take ten times as long.
     hidden_dims : sequence of int or None, default=None
         "mlp": widths of the hidden layers, (128, 128, 128) for None. "cnn": channels of the maps
         from the image down, for None (16, 32, 64), a quarter of the paper's, with further ones
@@ -190,10 +195,12 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         What η is multiplied by every ``growth_interval`` steps of the generator.
     growth_interval : int >= 1 or None, default=None
         τ; None leaves η as it is.
-    critic_steps : int >= 1, default=5
-        Steps of the critic for each of the generator.
-    classifier_steps : int >= 1, default=4
+    critic_steps : int >= 1 or "auto", default='auto'
+        Steps of the critic for each of the generator. "auto" is 1, but 5, as in the paper, for
+        fewer features than clusters.
+    classifier_steps : int >= 1 or "auto", default='auto'
         Steps of the classifier for each of the generator, on the samples that the critic saw.
+        "auto" is 1, but 4, as in the paper, for fewer features than clusters.
     init : {"projection", "random"}, default='projection'
         "projection": where the data fall into groups that lie apart along one direction, in the
         shares of ``cluster_prior``, the classifier is also taught these groups, with a weight that
@@ -207,7 +214,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         for the image under ``augment``. Without ``augment`` there is no such loss.
     max_epochs : int >= 1 or "auto", default='auto'
         Passes over the data. A step of the generator takes ``critic_steps * batch_size`` samples;
-        "auto" makes 500 such steps, but at most 200 passes.
+        "auto" makes 4,000 such steps, but at most 400 passes; for fewer features than clusters
+        500 and 200.
     batch_size : int >= 2 or "auto", default='auto'
         Samples per step of each network; drawn anew from smaller data. "auto" is 256, but 128 for
         fewer than 6,400 samples.
@@ -302,7 +310,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     _parameter_constraints: dict = {  # noqa: RUF012 - scikit-learn's name and form
         **BaseDeepClusterer._parameter_constraints,
-        "network": [StrOptions({"auto", "mlp", "cnn"})],
+        "network": [StrOptions({"mlp", "cnn"})],
         "hidden_dims": ["array-like", None],
         "noise_dim": [Interval(Integral, 0, None, closed="left")],
         "noise_rise": [Interval(Real, 0, 1, closed="both")],
@@ -311,8 +319,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         "classification_weight": [Interval(Real, 0, None, closed="left")],
         "weight_growth": [Interval(Real, 1, None, closed="left")],
         "growth_interval": [Interval(Integral, 1, None, closed="left"), None],
-        "critic_steps": [Interval(Integral, 1, None, closed="left")],
-        "classifier_steps": [Interval(Integral, 1, None, closed="left")],
+        "critic_steps": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "classifier_steps": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "init": [StrOptions({"projection", "random"})],
         "consistency_weight": [Interval(Real, 0, None, closed="left")],
     }
@@ -325,7 +333,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         self,
         n_clusters=8,
         *,
-        network="auto",
+        network="mlp",
         hidden_dims=None,
         noise_dim=4,
         noise_rise=0.0,
@@ -335,8 +343,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         classification_weight=10.0,
         weight_growth=1.2,
         growth_interval=None,
-        critic_steps=5,
-        classifier_steps=4,
+        critic_steps="auto",
+        classifier_steps="auto",
         init="projection",
         augment=None,
         consistency_weight=1.0,
@@ -411,23 +419,33 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         """Groups to begin with, if one direction of the data shows them."""
         # In fewer dimensions than clusters the three find groups by themselves, and names from
         # outside stand in the way of samples that have to pass each other.
-        if self.init == "projection" and run.rows.X.shape[1] >= self.n_clusters:
+        if self.init == "projection" and not self._few_dimensions():
             groups = separated_groups(run.rows, self._shares(), run.rng)
             if groups is not None:
                 run.memory["start"] = groups
 
+    def _few_dimensions(self) -> bool:
+        return math.prod(self.input_shape_) < self.n_clusters
+
     def _play(self, run: Run) -> None:
         """Algorithm 1."""
         module, net = run.module, run.net
+        critic_steps, classifier_steps, steps, most_epochs = (
+            FEW_DIMENSIONS if self._few_dimensions() else MANY_DIMENSIONS
+        )
+        if self.critic_steps != "auto":
+            critic_steps = self.critic_steps
+        if self.classifier_steps != "auto":
+            classifier_steps = self.classifier_steps
         # A batch of the engine is what one step of the generator takes.
-        batch_size, net.batch_size = net.batch_size, self.critic_steps * net.batch_size
+        batch_size, net.batch_size = net.batch_size, critic_steps * net.batch_size
         run.transform = self._make_transform(run)
         networks = {
             "generator": (module.generator, 1),
-            "critic": (module.critic, self.critic_steps),
-            "classifier": (module.classifier, self.classifier_steps),
+            "critic": (module.critic, critic_steps),
+            "classifier": (module.classifier, classifier_steps),
         }
-        epochs = resolve_epochs(self.max_epochs, run, steps=STEPS, at_least=1, at_most=MOST_EPOCHS)
+        epochs = resolve_epochs(self.max_epochs, run, steps=steps, at_least=1, at_most=most_epochs)
         n_steps = epochs * steps_per_epoch(run)
         optimizers = {
             name: adam(network.parameters(), self.lr, betas=BETAS)
@@ -446,14 +464,14 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             noise_scale = number / rising if number < rising else 1.0
             x = module.standardize(x)
             fakes, losses = [], {}
-            for part in self._parts(run, len(x), batch_size):
+            for part in self._parts(run, len(x), critic_steps, batch_size):
                 real = x[part.to(x.device)]
                 fakes.append(self._draw(run, len(real), noise_scale))
                 losses |= self._critic_step(run, real, fakes[-1][1])
             taught = None
             if "start" in memory:
                 taught = memory["start"][index[part]].to(x.device), 1 - number / n_steps
-            for codes, fake in itertools.islice(itertools.cycle(fakes), self.classifier_steps):
+            for codes, fake in itertools.islice(itertools.cycle(fakes), classifier_steps):
                 losses |= self._classifier_step(run, real, codes, fake, taught)
             with torch.no_grad():
                 losses["entropy"] = entropy(module.classifier(real).softmax(1)).mean()
@@ -478,9 +496,10 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             return lambda x: x
         return lambda x: standardize(warp(standardize.inverse(x)))
 
-    def _parts(self, run: Run, n: int, size: int) -> Iterator[Tensor]:
+    @staticmethod
+    def _parts(run: Run, n: int, steps: int, size: int) -> Iterator[Tensor]:
         """Places in a batch of n of the real samples for each step of the critic."""
-        for part in torch.arange(n).tensor_split(self.critic_steps):
+        for part in torch.arange(n).tensor_split(steps):
             if len(part) < size // 2:  # small data: drawn from all there is
                 part = torch.randint(n, (size,), generator=run.generator)
             yield part

@@ -9,16 +9,18 @@ import torch
 from torch import Tensor, nn
 
 
-def dense(dims: tuple[int, ...]) -> nn.Sequential:
-    """Linear layers of the given widths with ReLU between them.
+def dense(dims: tuple[int, ...], *, batch_norm: bool = False) -> nn.Sequential:
+    """Linear layers of the given widths with ReLU between them, each after a batch normalisation
+    if asked for.
 
     Weights start by torch's rule for linear layers, which is smaller than He's. That is on purpose:
     an autoencoder that starts small finds embeddings in which classes lie further apart.
     """
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(dims):
-        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+        norm = [nn.BatchNorm1d(n_out)] if batch_norm else []
+        layers += [nn.Linear(n_in, n_out), *norm, nn.ReLU()]
+    return nn.Sequential(*layers[: -2 if batch_norm else -1])  # the last is a Linear
 
 
 class Standardize(nn.Module):

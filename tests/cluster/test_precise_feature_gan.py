@@ -192,7 +192,7 @@ def test_reordering_renames_clusters_everywhere(blobs):
 
 
 def test_generated_images_keep_to_the_range_of_images(images):
-    model = small(network="auto", max_epochs=3).fit(images)
+    model = small(network="cnn", max_epochs=3).fit(images)
     assert any(isinstance(layer, nn.Conv2d) for layer in model.module_.modules())
     X, labels = model.sample(20, cluster=1)
     assert X.shape == (20, 1, 8, 8)

@@ -11,7 +11,7 @@ SHAPES = [(1, 8, 8), (1, 16, 16), (3, 28, 28), (1, 32, 32), (2, 9, 30), (1, 64, 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_images_of_any_size(shape):
-    generator, critic, classifier = make_gan("auto", shape, 7, 5)
+    generator, critic, classifier = make_gan("cnn", shape, 7, 5)
     x = generator(torch.randn(2, 7))
     assert x.shape == (2, *shape)
     assert critic(x).shape == (2, 1)
@@ -52,7 +52,7 @@ def test_default_channels_are_a_quarter_of_the_papers():
 
 
 def test_vectors_have_three_dense_layers():
-    generator, critic, classifier = make_gan("auto", (6,), 4, 3)
+    generator, critic, classifier = make_gan("mlp", (6,), 4, 3)
     for network, n_in, n_out in ((generator, 4, 6), (critic, 6, 1), (classifier, 6, 3)):
         widths = [
             (m.in_features, m.out_features) for m in network.modules() if isinstance(m, nn.Linear)
@@ -60,14 +60,23 @@ def test_vectors_have_three_dense_layers():
         assert widths == [(n_in, 128), (128, 128), (128, 128), (128, n_out)]
 
 
-def test_small_images_are_vectors():
-    generator, _, classifier = make_gan("auto", (1, 5, 5), 4, 3, (16, 8))
+def test_dense_layers_see_images_as_vectors():
+    generator, _, classifier = make_gan("mlp", (1, 5, 5), 4, 3, (16, 8))
     assert generator(torch.randn(2, 4)).shape == (2, 1, 5, 5)
     assert classifier.hidden_features == 8
 
 
+@pytest.mark.parametrize("n_clusters", [6, 7])
+def test_the_generator_alone_is_normalised_where_features_are_as_many_as_clusters(n_clusters):
+    generator, *judges = make_gan("mlp", (6,), 4, n_clusters)
+    norms = [m for m in generator.modules() if isinstance(m, nn.BatchNorm1d)]
+    assert [m.num_features for m in norms] == ([128] * 3 if n_clusters == 6 else [])
+    for network in (*judges, *make_gan("cnn", (1, 8, 8), 4, 3)[1:]):
+        assert not any(isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)) for m in network.modules())
+
+
 def test_judges_share_nothing():
-    _, critic, classifier = make_gan("auto", (6,), 4, 3)
+    _, critic, classifier = make_gan("mlp", (6,), 4, 3)
     of_critic = {p.data_ptr() for p in critic.parameters()}
     assert of_critic.isdisjoint(p.data_ptr() for p in classifier.parameters())
 
@@ -77,7 +86,7 @@ def test_judges_share_nothing():
     [
         (
             ("resnet", (6,), 4, 3),
-            r"network='resnet' is unknown; expected 'auto' or one of \['cnn', ",
+            r"network='resnet' is unknown; expected one of \['cnn', ",
         ),
         (("cnn", (6,), 4, 3), "network='cnn' needs images"),
         (("cnn", (1, 64, 64), 4, 3, (8, 8)), "side of 64 need 4 to come down to 4"),
