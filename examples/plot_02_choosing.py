@@ -78,5 +78,5 @@ plt.show()
 # Round groups are found by all, and by a Gaussian mixture in no time. The column with gaps is lost
 # on who goes by distances. ``StatDEC`` and ``DVC`` cluster their embeddings by many mixtures of
 # several components at first, and find it; so does ``PreciseFeatureGAN``, which looks for such a
-# column, but is no clusterer of digits. Of digits ``NeuralMixtureEM`` is told that they are
-# pictures; ``DVC`` loses two of them to each other in so short a training.
+# column, but is behind the others on digits, which differ in more than one feature. Of digits
+# ``NeuralMixtureEM`` is told that they are pictures.
