@@ -282,7 +282,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     within one fit alone.
 
     With the default training it suits data of few dimensions, and data of any in which one feature
-    has gaps; on the ten classes of scikit-learn's digits its accuracy is far below that of k-means.
+    has gaps; on the ten classes of scikit-learn's digits its accuracy is below that of k-means.
 
     Where groups that lie apart are found at the start, they are most of the result: in a short
     training generator and critic by themselves do not find one pixel of 64, and keep it where the
