@@ -163,7 +163,10 @@ def test_killed_at_random_moments(Estimator, X, tmp_path, processes):
     whole = time.perf_counter() - start
     rng, path = np.random.RandomState(0), tmp_path / "killed"
     found, kills = None, 0
-    while found is None:
+    while found is None or kills == 0:
+        if found is not None:  # the machine had become quicker, and the fit ended unharmed
+            path.unlink(missing_ok=True)
+            whole /= 2
         found = run_until(processes, Estimator, X, path, rng.uniform(0, whole / 2))
         kills += found is None
         if kills == 20:
@@ -209,7 +212,7 @@ def test_another_fit_is_refused(change, message, X, tmp_path, monkeypatch):
     params = dict(change)
     data = params.pop("X", 1) * X
     if version := params.pop("version", None):
-        monkeypatch.setattr("skdeepclust.cluster._checkpoint.__version__", version)
+        monkeypatch.setattr("skdeepclust._tensor_file.__version__", version)
     other = small(params.pop("Estimator", StatDEC), checkpoint=path, **params)
     with pytest.raises(CheckpointError, match="remove the file or give another path") as caught:
         other.fit(data)

@@ -551,7 +551,8 @@ class TestAdam:
         ours = moments[adam]
         assert not ((ours != 0) & (ours.abs() < least)).any()
         assert (ours[0, [2, 5]] == 0).all()
-        torch.testing.assert_close(weights[adam], weights[torch.optim.Adam], rtol=0, atol=0)
+        # Fused and plain steps round alike on some processors and not on others.
+        torch.testing.assert_close(weights[adam], weights[torch.optim.Adam], rtol=1e-5, atol=0)
         if betas == (0.9, 0.999):  # or this would be a test of nothing
             theirs = moments[torch.optim.Adam]
             assert ((theirs != 0) & (theirs.abs() < least)).any()
