@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from .._sklearn_compat import Interval, StrOptions
 from ..exceptions import DeadClusterWarning, GeneratorDivergenceWarning
-from ..networks import Standardize, make_gan
+from ..networks import Standardize, few_dimensions, make_gan
 from ..objectives import (
     consistency_kl,
     critic_distance,
@@ -169,7 +169,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         Number of clusters, K.
     network : {"mlp", "cnn"}, default='mlp'
         All three networks: dense layers, or for images of at least 8 x 8 the paper's 5 x 5
-        convolutions down to maps of 4 x 4, whose steps take ten times as long.
+        convolutions down to maps of 4 x 4, whose steps take many times as long.
     hidden_dims : sequence of int or None, default=None
         "mlp": widths of the hidden layers, (128, 128, 128) for None. "cnn": channels of the maps
         from the image down, for None (16, 32, 64), a quarter of the paper's, with further ones
@@ -419,19 +419,18 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         """Groups to begin with, if one direction of the data shows them."""
         # In fewer dimensions than clusters the three find groups by themselves, and names from
         # outside stand in the way of samples that have to pass each other.
-        if self.init == "projection" and not self._few_dimensions():
+        if self.init == "projection" and not few_dimensions(self.input_shape_, self.n_clusters):
             groups = separated_groups(run.rows, self._shares(), run.rng)
             if groups is not None:
                 run.memory["start"] = groups
-
-    def _few_dimensions(self) -> bool:
-        return math.prod(self.input_shape_) < self.n_clusters
 
     def _play(self, run: Run) -> None:
         """Algorithm 1."""
         module, net = run.module, run.net
         critic_steps, classifier_steps, steps, most_epochs = (
-            FEW_DIMENSIONS if self._few_dimensions() else MANY_DIMENSIONS
+            FEW_DIMENSIONS
+            if few_dimensions(self.input_shape_, self.n_clusters)
+            else MANY_DIMENSIONS
         )
         if self.critic_steps != "auto":
             critic_steps = self.critic_steps

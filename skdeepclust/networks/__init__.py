@@ -4,7 +4,7 @@ from ._autoencoders import AUTOENCODERS, MLPAutoencoder, make_autoencoder
 from ._backbones import BACKBONES, CNNBackbone, MLPBackbone, make_backbone
 from ._convolutional import CNNAutoencoder, DVCAutoencoder, UNetAutoencoder
 from ._factories import evaluating, require_images
-from ._gan import GANS, make_gan
+from ._gan import GANS, few_dimensions, make_gan
 from ._layers import LatentMap, Standardize
 from ._mixture_heads import MixtureHeads
 from ._sobel import Sobel
@@ -26,6 +26,7 @@ __all__ = [
     "StatisticsPooling",
     "UNetAutoencoder",
     "evaluating",
+    "few_dimensions",
     "make_autoencoder",
     "make_backbone",
     "make_gan",

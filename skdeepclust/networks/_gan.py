@@ -188,6 +188,20 @@ GANS = {
 }
 
 
+def few_dimensions(input_shape: tuple[int, ...], n_clusters: int) -> bool:
+    """Whether samples have fewer numbers than there are clusters.
+
+    There, what helps to find classes of many features was seen to cost accuracy: a normalised
+    generator, single steps of critic and classifier, and a start.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+    n_clusters : int
+    """
+    return math.prod(input_shape) < n_clusters
+
+
 def make_gan(
     network: str,
     input_shape: tuple[int, ...],
@@ -219,8 +233,7 @@ def make_gan(
         require_images("network='cnn'", input_shape)
     Generator, Judge = GANS[network]
     if network == "mlp":
-        # In fewer dimensions than clusters it was seen to cost accuracy.
-        Generator = partial(Generator, batch_norm=math.prod(input_shape) >= n_clusters)
+        Generator = partial(Generator, batch_norm=not few_dimensions(input_shape, n_clusters))
     return (
         Generator(input_shape, code_dim, hidden_dims),
         Judge(input_shape, 1, hidden_dims),

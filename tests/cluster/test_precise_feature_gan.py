@@ -264,10 +264,27 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
     )
 
 
+@pytest.mark.parametrize(
+    ("n_clusters", "critic_steps", "classifier_steps", "epochs"),
+    [(5, 1, 1, 400), (6, 5, 4, 200)],
+)
+def test_auto_has_the_papers_steps_in_fewer_dimensions_than_clusters(
+    n_clusters, critic_steps, classifier_steps, epochs, blobs
+):
+    X = blobs[0]  # 5 features
+    auto = {"critic_steps": "auto", "classifier_steps": "auto", "n_clusters": n_clusters}
+    found = small(**auto).fit(X).transform(X)
+    given = {"critic_steps": critic_steps, "classifier_steps": classifier_steps}
+    assert np.array_equal(found, small(**auto | given).fit(X).transform(X))
+    few_steps = {"hidden_dims": (2,), "batch_size": 100, "max_epochs": "auto"}
+    assert small(**auto, **few_steps).fit(X).n_iter_ == epochs
+
+
 @pytest.mark.parametrize("dataset", ["mnist", "orl"])
 def test_papers_settings_are_parameters(dataset):
     model = PreciseFeatureGAN.from_paper(dataset, n_clusters=4)
     assert (model.n_clusters, model.penalty_weight, model.hidden_dims) == (4, 100, (64, 128, 256))
+    assert (model.network, model.critic_steps, model.classifier_steps) == ("cnn", 5, 4)
 
 
 @pytest.mark.parametrize(

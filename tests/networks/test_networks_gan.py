@@ -71,6 +71,9 @@ def test_the_generator_alone_is_normalised_where_features_are_as_many_as_cluster
     generator, *judges = make_gan("mlp", (6,), 4, n_clusters)
     norms = [m for m in generator.modules() if isinstance(m, nn.BatchNorm1d)]
     assert [m.num_features for m in norms] == ([128] * 3 if n_clusters == 6 else [])
+    convolutional = make_gan("cnn", (1, 8, 8), 4, 3)[0]
+    norms = [m for m in convolutional.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert [m.num_features for m in norms] == [64, 32, 16]
     for network in (*judges, *make_gan("cnn", (1, 8, 8), 4, 3)[1:]):
         assert not any(isinstance(m, (nn.BatchNorm1d, nn.BatchNorm2d)) for m in network.modules())
 
