@@ -70,19 +70,11 @@ class DVCModule(SelfTrainingModule):
         error = error.clamp(min=LEAST_VARIANCE)
         self.error_variance = torch.lerp(self.error_variance, error, MOMENTUM)
 
-    def _loss(self, x: Tensor, code: Tensor, divergence: Tensor) -> Tensor:
+    def reconstruction_loss(
+        self, x: Tensor, code: Tensor, divergence: Tensor | float, labels: Tensor | None = None
+    ) -> Tensor:
         """The negative bound per feature, (n,)."""
         return (self.prior_weight * divergence - self.log_likelihood(x, code)) / x[0].numel()
-
-    def pretraining_loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        _, drawn, divergence = self.draw(x, generator)
-        return self._loss(x, drawn, divergence)
-
-    def joint_losses(
-        self, x: Tensor, seen: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        mean, drawn, divergence = self.draw(seen, generator)
-        return self.soft_assign(self.latent_map(mean)), self._loss(x, drawn, divergence)
 
     def variance(self, x: Tensor) -> Tensor:
         """Of q(z|x), (n, latent_dim)."""
@@ -242,7 +234,8 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         Joint epochs in which P are the responsibilities of the start; "auto" is a quarter of the
         joint training.
     clustering_weight : float in [0, 1], default=0.5
-        λ. The paper has 0.1 beside an ELBO summed over features; see Notes.
+        λ. The paper has 0.1 beside an ELBO summed over features; see Notes. At 1 the decoder stays
+        as it was pretrained.
     degrees_of_freedom : float > 0, default=1.0
         α of the Student's t kernel.
     target : {"dec", "assigned", "posterior", "printed"}, default='dec'
@@ -293,7 +286,8 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         What the clusters of samples and of their nearest neighbours in the data tell of each other,
         for each restart, in nats; higher is better.
     history_ : skorch.history.History
-        A dict per epoch: phase, train_loss, kl, reconstruction, label_change, cluster_sizes, dur.
+        A dict per epoch: phase, train_loss, kl, reconstruction (not for a ``clustering_weight`` of
+        1), label_change, cluster_sizes, dur.
     module_ : torch.nn.Module
         The trained network.
     input_shape_ : tuple of int

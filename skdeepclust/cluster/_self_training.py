@@ -62,16 +62,18 @@ class SelfTrainingModule(ClusteringModule):
     # ---- what an algorithm writes
 
     @abstractmethod
-    def pretraining_loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """L_r of each sample, (n,), while there are no clusters."""
-
-    @abstractmethod
-    def joint_losses(
-        self, x: Tensor, seen: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Q of samples that the encoder sees as ``seen``, (n, n_clusters), and their L_r, (n,)."""
+    def reconstruction_loss(
+        self, x: Tensor, code: Tensor, divergence: Tensor | float, labels: Tensor | None = None
+    ) -> Tensor:
+        """L_r of each sample, (n,), from what :meth:`draw` gives; no ``labels`` before there are
+        clusters."""
 
     # ---- what follows
+
+    def pretraining_loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """L_r of each sample, (n,), while there are no clusters."""
+        _, drawn, divergence = self.draw(x, generator)
+        return self.reconstruction_loss(x, drawn, divergence)
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of a variational autoencoder: mean and log-variance of q(z|x), (n, latent_dim) each."""
@@ -195,13 +197,17 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
                     net.stop("converged")
             # A warped image is to be given back upright: the embedding need not hold the warp.
             seen = x if warp is None else warp(x)
-            q, reconstruction = module.joint_losses(x, seen, run.generator)
-            kl = assignment_kl(memory["p"][index.to(q.device)], q).mean()
-            reconstruction = reconstruction.mean()
+            code, drawn, divergence = module.draw(seen, run.generator)
+            q = module.soft_assign(module.latent_map(code))
+            losses = {"kl": assignment_kl(memory["p"][index.to(q.device)], q).mean()}
             weight = self.clustering_weight
-            loss = weight * kl + (1 - weight) * reconstruction  # λ KL(P‖Q) + (1 - λ) L_r
+            loss = weight * losses["kl"]
+            if weight < 1:  # DEC does without the decoder
+                reconstruction = module.reconstruction_loss(x, drawn, divergence, q.argmax(1))
+                losses["reconstruction"] = reconstruction.mean()
+                loss = loss + (1 - weight) * losses["reconstruction"]  # λ KL(P‖Q) + (1 - λ) L_r
             net.minimize(loss)
-            return {"loss": loss, "kl": kl, "reconstruction": reconstruction}
+            return {"loss": loss} | losses
 
         schedule = {"epochs": epochs, "lr": self.lr, "lr_decay": self.lr_decay}
         run.end(train_phase(run, "cluster", module.parameters(), step, **schedule))

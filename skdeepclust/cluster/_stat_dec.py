@@ -30,22 +30,12 @@ class StatDECModule(SelfTrainingModule):
         self.pooling = pooling
         self.register_buffer("error_variance", torch.ones_like(self.standardize.mean))
 
-    def pretraining_loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        _, code, divergence = self.draw(x, generator)
-        return self._loss(self.standardize(x), self.autoencoder.decode(code), divergence)
-
-    def joint_losses(
-        self, x: Tensor, seen: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        code, drawn, divergence = self.draw(seen, generator)
-        q = self.soft_assign(self.latent_map(code))
-        x_hat = self._decode_code(drawn, q.argmax(1))
-        return q, self._loss(self.standardize(x), x_hat, divergence)
-
-    @staticmethod
-    def _loss(x: Tensor, x_hat: Tensor, divergence: Tensor | float) -> Tensor:
+    def reconstruction_loss(
+        self, x: Tensor, code: Tensor, divergence: Tensor | float, labels: Tensor | None = None
+    ) -> Tensor:
         """The error, and of a variational autoencoder the negative ELBO on the same scale."""
-        return reconstruction_error(x, x_hat) + divergence * 2 / x[0].numel()
+        x_hat = self.autoencoder.decode(code) if labels is None else self._decode_code(code, labels)
+        return reconstruction_error(self.standardize(x), x_hat) + divergence * 2 / x[0].numel()
 
     def _decode_code(self, code: Tensor, labels: Tensor) -> Tensor:
         if self.pooling is None:
@@ -173,7 +163,8 @@ class StatDEC(SelfTrainingClusterer):
         Joint epochs in which P are the responsibilities of the start; "auto" is a quarter of the
         joint training.
     clustering_weight : float in [0, 1], default=0.5
-        λ. The paper has 0.1, for a reconstruction error in units of its own.
+        λ. The paper has 0.1, for a reconstruction error in units of its own. At 1 the joint
+        training is DEC's: the decoder stays as it was pretrained.
     degrees_of_freedom : float > 0, default=1.0
         α of the Student's t kernel.
     target : {"dec", "assigned", "posterior", "printed"}, default='dec'
@@ -229,7 +220,8 @@ class StatDEC(SelfTrainingClusterer):
         What the clusters of samples and of their nearest neighbours in the data tell of each other,
         for each restart, in nats; higher is better.
     history_ : skorch.history.History
-        A dict per epoch: phase, train_loss, kl, reconstruction, label_change, cluster_sizes, dur.
+        A dict per epoch: phase, train_loss, kl, reconstruction (not for a ``clustering_weight`` of
+        1), label_change, cluster_sizes, dur.
     module_ : torch.nn.Module
         The trained network.
     input_shape_ : tuple of int

@@ -84,6 +84,25 @@ def test_history_tells_both_parts_of_the_objective(blobs):
     assert all(sum(row["cluster_sizes"]) == 90 for row in rows if "cluster_sizes" in row)
 
 
+def test_dec_does_without_the_decoder(blobs):
+    """At λ = 1 the decoder stays as pretraining left it, and the encoder moves on."""
+    before, after = (
+        small(clustering_weight=1.0, max_epochs=n, tol=0.0).fit(blobs[0]).module_.autoencoder
+        for n in (1, 3)
+    )
+    moved = {
+        name: not torch.equal(value, after.state_dict()[name])
+        for name, value in before.state_dict().items()
+    }
+    assert moved == {name: name.startswith("encoder") for name in moved}
+    history = small(clustering_weight=1.0).fit(blobs[0]).history_
+    assert ["reconstruction" in row for row in history] == [
+        row["phase"] == "pretrain" for row in history
+    ]
+    joint = [row for row in history if row["phase"] == "cluster"]
+    assert all(row["train_loss"] == pytest.approx(row["kl"], rel=1e-6) for row in joint)
+
+
 def test_it_stops_when_labels_stop_changing(blobs):
     X, _ = blobs
     stopped = small(max_epochs=30, tol=0.02).fit(X)
