@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +25,8 @@ from ..networks import Standardize, few_dimensions, make_gan
 from ..objectives import (
     consistency_kl,
     critic_distance,
+    deception_loss,
+    discrimination_loss,
     entropy,
     gradient_penalty,
     interpolate,
@@ -44,10 +47,28 @@ from ._run import Run
 
 # Adam's β, as in the paper.
 BETAS = (0.5, 0.9)
-# What "auto" stands for: steps of the critic and the classifier for each of the generator, and the
-# generator's steps, as many epochs as they take up to the last number. First for data of fewer
-# dimensions than clusters, where gaps are narrow to a critic that has had few steps.
-FEW_DIMENSIONS, MANY_DIMENSIONS = (5, 4, 500, 200), (1, 1, 4000, 400)
+
+
+class Game(NamedTuple):
+    """How the three play: parameters of the same names; then the generator's steps, and as how many
+    epochs they may come."""
+
+    adversarial_loss: str
+    classification_weight: float
+    noise_dim: int
+    critic_steps: int
+    classifier_steps: int
+    steps: int
+    most_epochs: int
+
+
+# What "auto" stands for. First for data of fewer dimensions than clusters, where gaps are narrow to
+# a critic that has had few steps or whose slope is held to 0.
+FEW_DIMENSIONS = Game("wasserstein", 10.0, 4, 5, 4, 500, 200)
+MANY_DIMENSIONS = Game("nonsaturating", 1.0, 16, 1, 1, 8000, 400)
+
+# The entropy of answers for real samples takes a pass that trains nothing: not at every step.
+WATCHED_EVERY = 10
 # A run has diverged where the critic's distance grew by so much from its least ...
 DIVERGENCE = 2.0
 # ... over parts of this share of the training, while the classifier is as sure as this of fakes.
@@ -136,12 +157,14 @@ PAPER_SETTINGS = {
         "init": "random",
         "network": "cnn",
         "hidden_dims": (64, 128, 256),
+        "noise_dim": 4,
         "critic_steps": 5,
         "classifier_steps": 4,
         "max_epochs": 4_110,
         "batch_size": 64,
         "lr": 1e-4,
         "lr_decay": "constant",
+        "adversarial_loss": "wasserstein",
         "penalty_weight": 100.0,
         "classification_weight": 10.0,
         "growth_interval": 30_000,
@@ -171,11 +194,12 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         All three networks: dense layers, or for images of at least 8 x 8 the paper's 5 x 5
         convolutions down to maps of 4 x 4, whose steps take many times as long.
     hidden_dims : sequence of int or None, default=None
-        "mlp": widths of the hidden layers, (128, 128, 128) for None. "cnn": channels of the maps
+        "mlp": widths of the hidden layers, (256, 256) for None. "cnn": channels of the maps
         from the image down, for None (16, 32, 64), a quarter of the paper's, with further ones
         before them for images of more than 32 pixels.
-    noise_dim : int >= 0, default=4
+    noise_dim : int >= 0 or "auto", default='auto'
         Standard normal numbers beside the cluster, which say what a sample looks like within it.
+        "auto" is 16, but 4 for fewer features than clusters.
     noise_rise : float in [0, 1], default=0.0
         Share of the training in which the noise grows from nothing to its full size. Where clusters
         lie apart, each number finds one of them first, and none covers two later; but where they
@@ -187,10 +211,16 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     cluster_prior : "uniform" or array-like of shape (n_clusters,), default='uniform'
         Shares of the clusters, in which their numbers are drawn; scaled to sum to 1. Give them
         where they are known to differ.
+    adversarial_loss : {"wasserstein", "nonsaturating", "auto"}, default='auto'
+        What critic and generator train on. "wasserstein" is the paper's (eq. 5). "nonsaturating" is
+        Goodfellow's: the critic's value is the log-odds that a sample is real, and its slope is
+        held to 0 at the data [2]_. "auto" is "nonsaturating", but "wasserstein" for fewer features
+        than clusters.
     penalty_weight : float >= 0, default=1.0
-        λ, the weight of the critic's gradient penalty.
-    classification_weight : float >= 0, default=10.0
-        η, the weight of the classifier's loss in the generator's, at the start.
+        λ, the weight of the critic's gradient penalty; of "nonsaturating", half of it is.
+    classification_weight : float >= 0 or "auto", default='auto'
+        η, the weight of the classifier's loss in the generator's, at the start. "auto" is 1, but
+        10, as in the paper, for fewer features than clusters.
     weight_growth : float >= 1, default=1.2
         What η is multiplied by every ``growth_interval`` steps of the generator.
     growth_interval : int >= 1 or None, default=None
@@ -208,16 +238,17 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         of at most 5,000 samples (FastICA). Where there is none, with fewer features than clusters,
         and with "random", generator and classifier begin from nothing, as in the paper.
     augment : {"affine", "strong_affine", "image"}, callable or None, default=None
-        Warps real and generated images alike before critic and classifier see them.
+        Warps the generated images that the classifier learns from, and the real ones for which
+        its answers shall stay the same.
     consistency_weight : float >= 0, default=1.0
         Weight of ``KL(p ‖ q)`` in the classifier's loss, p its answer for a real image and q that
         for the image under ``augment``. Without ``augment`` there is no such loss.
     max_epochs : int >= 1 or "auto", default='auto'
         Passes over the data. A step of the generator takes ``critic_steps * batch_size`` samples;
-        "auto" makes 4,000 such steps, but at most 400 passes; for fewer features than clusters
+        "auto" makes 8,000 such steps, but at most 400 passes; for fewer features than clusters
         500 and 200.
-    batch_size : int >= 2 or "auto", default='auto'
-        Samples per step of each network; drawn anew from smaller data. "auto" is 256, but 128 for
+    batch_size : int >= 2 or "auto", default=64
+        Samples per step of each network; drawn anew from smaller data. "auto" is 256, but less for
         fewer than 6,400 samples.
     lr : float, default=0.001
         Learning rate of the three Adams.
@@ -260,9 +291,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         for each restart, in nats; higher is better.
     history_ : skorch.history.History
         A dict per epoch: phase, train_loss (the generator's), critic, distance, penalty,
-        classifier, fake_accuracy, entropy (of the classifier's answers for the data, in nats),
-        classification_weight, dur; with ``augment`` also consistency; where there was a start
-        also start, the classifier's loss on its groups.
+        classifier, fake_accuracy, entropy (of the classifier's answers for the data, in nats, at
+        every tenth step), classification_weight, dur; with ``augment`` also consistency; where
+        there was a start also start, the classifier's loss on its groups.
     module_ : torch.nn.Module
         The trained networks.
     input_shape_ : tuple of int
@@ -296,6 +327,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     ----------
     .. [1] Y. Gan, X. Dong, H. Zhou, F. Gao and J. Dong, "Learning the Precise Feature for Cluster
        Assignment", IEEE Transactions on Cybernetics, arXiv 2106.06159.
+    .. [2] L. Mescheder, A. Geiger and S. Nowozin, "Which Training Methods for GANs do actually
+       Converge?", ICML 2018.
 
     Examples
     --------
@@ -312,11 +345,12 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         **BaseDeepClusterer._parameter_constraints,
         "network": [StrOptions({"mlp", "cnn"})],
         "hidden_dims": ["array-like", None],
-        "noise_dim": [Interval(Integral, 0, None, closed="left")],
+        "noise_dim": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "noise_rise": [Interval(Real, 0, 1, closed="both")],
         "cluster_prior": [StrOptions({"uniform"}), "array-like"],
+        "adversarial_loss": [StrOptions({"nonsaturating", "wasserstein", "auto"})],
         "penalty_weight": [Interval(Real, 0, None, closed="left")],
-        "classification_weight": [Interval(Real, 0, None, closed="left")],
+        "classification_weight": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "weight_growth": [Interval(Real, 1, None, closed="left")],
         "growth_interval": [Interval(Integral, 1, None, closed="left"), None],
         "critic_steps": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -326,8 +360,6 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     }
 
     _paper_settings = PAPER_SETTINGS
-    # A small batch has samples of some clusters alone, and the generator runs after it.
-    _smallest_batch = 128
 
     def __init__(
         self,
@@ -335,12 +367,13 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         *,
         network="mlp",
         hidden_dims=None,
-        noise_dim=4,
+        noise_dim="auto",
         noise_rise=0.0,
         input_shape=None,
         cluster_prior="uniform",
+        adversarial_loss="auto",
         penalty_weight=1.0,
-        classification_weight=10.0,
+        classification_weight="auto",
         weight_growth=1.2,
         growth_interval=None,
         critic_steps="auto",
@@ -349,7 +382,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         augment=None,
         consistency_weight=1.0,
         max_epochs="auto",
-        batch_size="auto",
+        batch_size=64,
         lr=1e-3,
         lr_decay="cosine",
         n_init=1,
@@ -367,6 +400,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         self.noise_rise = noise_rise
         self.input_shape = input_shape
         self.cluster_prior = cluster_prior
+        self.adversarial_loss = adversarial_loss
         self.penalty_weight = penalty_weight
         self.classification_weight = classification_weight
         self.weight_growth = weight_growth
@@ -391,22 +425,29 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     # ------------------------------------------------------------------ the method
 
     def _build_module(self, run: Run) -> PreciseFeatureModule:
-        is_image, rows = len(self.input_shape_) == 3, run.rows
+        is_image, rows, noise_dim = len(self.input_shape_) == 3, run.rows, self._game().noise_dim
         return PreciseFeatureModule(
             standardize_rows(rows, per_channel=is_image),
             make_gan(
                 self.network,
                 self.input_shape_,
-                self.n_clusters + self.noise_dim,
+                self.n_clusters + noise_dim,
                 self.n_clusters,
                 self.hidden_dims,
             ),
-            self.noise_dim,
+            noise_dim,
             self._shares(),
             # Pictures keep to the range of pictures.
             (float(rows.X.min()) * rows.scale, float(rows.X.max()) * rows.scale)
             if is_image
             else (-math.inf, math.inf),
+        )
+
+    def _game(self) -> Game:
+        few = few_dimensions(self.input_shape_, self.n_clusters)
+        given = {name: getattr(self, name, "auto") for name in Game._fields}
+        return (FEW_DIMENSIONS if few else MANY_DIMENSIONS)._replace(
+            **{name: value for name, value in given.items() if value != "auto"}
         )
 
     def _shares(self) -> Tensor:
@@ -426,25 +467,18 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     def _play(self, run: Run) -> None:
         """Algorithm 1."""
-        module, net = run.module, run.net
-        critic_steps, classifier_steps, steps, most_epochs = (
-            FEW_DIMENSIONS
-            if few_dimensions(self.input_shape_, self.n_clusters)
-            else MANY_DIMENSIONS
-        )
-        if self.critic_steps != "auto":
-            critic_steps = self.critic_steps
-        if self.classifier_steps != "auto":
-            classifier_steps = self.classifier_steps
+        module, net, game = run.module, run.net, self._game()
         # A batch of the engine is what one step of the generator takes.
-        batch_size, net.batch_size = net.batch_size, critic_steps * net.batch_size
+        batch_size, net.batch_size = net.batch_size, game.critic_steps * net.batch_size
         run.transform = self._make_transform(run)
         networks = {
             "generator": (module.generator, 1),
-            "critic": (module.critic, critic_steps),
-            "classifier": (module.classifier, classifier_steps),
+            "critic": (module.critic, game.critic_steps),
+            "classifier": (module.classifier, game.classifier_steps),
         }
-        epochs = resolve_epochs(self.max_epochs, run, steps=steps, at_least=1, at_most=most_epochs)
+        epochs = resolve_epochs(
+            self.max_epochs, run, steps=game.steps, at_least=1, at_most=game.most_epochs
+        )
         n_steps = epochs * steps_per_epoch(run)
         optimizers = {
             name: adam(network.parameters(), self.lr, betas=BETAS)
@@ -454,7 +488,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             name: decay(optimizers[name], self.lr_decay, n_steps * each)
             for name, (_, each) in networks.items()
         }
-        memory = run.remember(step=0)
+        memory = run.remember(step=0, entropy=torch.zeros(()))
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
             number = memory["step"]
@@ -463,17 +497,19 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             noise_scale = number / rising if number < rising else 1.0
             x = module.standardize(x)
             fakes, losses = [], {}
-            for part in self._parts(run, len(x), critic_steps, batch_size):
+            for part in self._parts(run, len(x), game.critic_steps, batch_size):
                 real = x[part.to(x.device)]
                 fakes.append(self._draw(run, len(real), noise_scale))
                 losses |= self._critic_step(run, real, fakes[-1][1])
             taught = None
             if "start" in memory:
                 taught = memory["start"][index[part]].to(x.device), 1 - number / n_steps
-            for codes, fake in itertools.islice(itertools.cycle(fakes), classifier_steps):
+            for codes, fake in itertools.islice(itertools.cycle(fakes), game.classifier_steps):
                 losses |= self._classifier_step(run, real, codes, fake, taught)
-            with torch.no_grad():
-                losses["entropy"] = entropy(module.classifier(real).softmax(1)).mean()
+            if number % WATCHED_EVERY == 0:
+                with torch.no_grad():
+                    memory["entropy"] = entropy(module.classifier(real).softmax(1)).mean()
+            losses["entropy"] = memory["entropy"]
             return self._generator_step(run, number, batch_size, noise_scale) | losses
 
         run.end(
@@ -507,7 +543,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         """Numbers of clusters (n,) and noise (n, noise_dim)."""
         # The parameter's, not the module's: reading those from a GPU would wait for it.
         codes = torch.multinomial(self._shares(), n, replacement=True, generator=run.generator)
-        noise = scale * torch.randn(n, self.noise_dim, generator=run.generator)
+        noise = scale * torch.randn(n, run.module.noise_dim, generator=run.generator)
         return codes.to(run.device), noise.to(run.device)
 
     @torch.no_grad()
@@ -517,16 +553,23 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         return codes, run.module.fake(codes, noise)
 
     def _critic_step(self, run: Run, real: Tensor, fake: Tensor) -> dict[str, Tensor]:
-        """Eq. 5."""
-        module = run.module
-        real, fake = run.transform(real), run.transform(fake)
-        # One pass over both.
-        real_value, fake_value = module.value(torch.cat([real, fake])).chunk(2)
-        distance = critic_distance(real_value, fake_value)
-        share = torch.rand(len(real), generator=run.generator).to(real.device)
-        penalty = gradient_penalty(module.value, interpolate(real, fake, share))
-        loss = self.penalty_weight * penalty - distance
+        """Eq. 5, or Goodfellow's with the penalty at real samples."""
+        value = run.module.value
+        # What the penalty is taken at has a pass of its own: its gradient is one of these alone.
+        if self._game().adversarial_loss == "wasserstein":
+            real_value, fake_value = value(torch.cat([real, fake])).chunk(2)
+            share = torch.rand(len(real), generator=run.generator).to(real.device)
+            between = interpolate(real, fake, share).requires_grad_()
+            penalty = gradient_penalty(value(between), between)
+            loss = -critic_distance(real_value, fake_value)
+        else:
+            real = real.detach().requires_grad_()
+            real_value, fake_value = value(real), value(fake)
+            penalty = gradient_penalty(real_value, real, slope=0) / 2
+            loss = discrimination_loss(real_value, fake_value)
+        loss = loss + self.penalty_weight * penalty
         run.net.minimize(loss, "critic")
+        distance = critic_distance(real_value, fake_value)
         return {"critic": loss, "distance": distance, "penalty": penalty}
 
     def _classifier_step(
@@ -560,14 +603,16 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     def _generator_step(self, run: Run, step: int, n: int, noise_scale: float) -> dict[str, Tensor]:
         """Eq. 7; critic and classifier only pass the gradient on."""
         module = run.module
-        weight = self.classification_weight
+        weight = self._game().classification_weight
         if self.growth_interval is not None:
             weight = staircase(weight, self.weight_growth, self.growth_interval, step)
         codes, noise = self._noise(run, n, noise_scale)
         with frozen(module.critic, module.classifier):
-            fake = run.transform(module.fake(codes, noise))
+            fake = module.fake(codes, noise)
             loss = weight * F.cross_entropy(module.classifier(fake), codes)
-            loss = loss - module.value(fake).mean()
+            value = module.value(fake)
+            wasserstein = self._game().adversarial_loss == "wasserstein"
+            loss = loss + (-value.mean() if wasserstein else deception_loss(value))
             run.net.minimize(loss, "generator")
         return {"loss": loss, "classification_weight": torch.tensor(weight)}
 

@@ -23,8 +23,8 @@ from ._layers import dense
 
 # Where the way down ends and the way up begins.
 SMALLEST_MAP = 4
-# A quarter of the paper's widths, 512 and 256: they cost a sixteenth.
-DENSE_DIMS, MOST_CHANNELS = (128, 128, 128), 64
+# Where the paper has three layers of 512, and 256 channels.
+DENSE_DIMS, MOST_CHANNELS = (256, 256), 64
 
 
 def halvings(side: int) -> list[int]:
@@ -76,7 +76,7 @@ class DenseGenerator(nn.Module):
 
 
 class DenseJudge(nn.Module):
-    """Dense layers with ReLU."""
+    """Dense layers with leaky ReLU."""
 
     def __init__(
         self,
@@ -87,7 +87,11 @@ class DenseJudge(nn.Module):
         super().__init__()
         hidden_dims = DENSE_DIMS if hidden_dims is None else hidden_dims
         self.hidden_features = hidden_dims[-1]
-        self.body = nn.Sequential(dense((math.prod(input_shape), *hidden_dims)), nn.ReLU())
+        dims = (math.prod(input_shape), *hidden_dims)
+        layers: list[nn.Module] = []
+        for pair in itertools.pairwise(dims):
+            layers += [nn.Linear(*pair), nn.LeakyReLU(0.2, inplace=True)]
+        self.body = nn.Sequential(*layers)
         self.head = nn.Linear(self.hidden_features, n_outputs)
 
     def hidden(self, x: Tensor) -> Tensor:
@@ -191,8 +195,9 @@ GANS = {
 def few_dimensions(input_shape: tuple[int, ...], n_clusters: int) -> bool:
     """Whether samples have fewer numbers than there are clusters.
 
-    There, what helps to find classes of many features was seen to cost accuracy: a normalised
-    generator, single steps of critic and classifier, and a start.
+    There, what helps to find classes of many features was seen to cost accuracy: a critic held to
+    no slope at the data, a normalised generator, single steps of critic and classifier, and a
+    start.
 
     Parameters
     ----------

@@ -1,6 +1,13 @@
 """Pure tensor functions: one equation, one function. They import torch and nothing else."""
 
-from ._adversarial import critic_distance, gradient_penalty, interpolate, staircase
+from ._adversarial import (
+    critic_distance,
+    deception_loss,
+    discrimination_loss,
+    gradient_penalty,
+    interpolate,
+    staircase,
+)
 from ._assignment import (
     assignment_kl,
     entropy,
@@ -31,6 +38,8 @@ __all__ = [
     "bernoulli_log_likelihood",
     "consistency_kl",
     "critic_distance",
+    "deception_loss",
+    "discrimination_loss",
     "entropy",
     "expected_log_density",
     "frequency_penalty",

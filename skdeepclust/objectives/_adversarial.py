@@ -1,15 +1,16 @@
 """What a generator, a critic and a classifier train on.
 
 Equation numbers are those of Gan, Dong, Zhou, Gao and Dong, "Learning the Precise Feature for
-Cluster Assignment" (IEEE Transactions on Cybernetics); the critic's loss is due to Gulrajani et
-al., "Improved Training of Wasserstein GANs" (NeurIPS 2017).
+Cluster Assignment" (IEEE Transactions on Cybernetics). Their critic's loss is due to Gulrajani et
+al., "Improved Training of Wasserstein GANs" (NeurIPS 2017). The other one is that of Goodfellow et
+al., "Generative Adversarial Nets" (NeurIPS 2014), with the penalty of Mescheder, Geiger and
+Nowozin, "Which Training Methods for GANs do actually Converge?" (ICML 2018).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # Keeps the norm of a gradient differentiable where it is zero.
@@ -49,24 +50,51 @@ def interpolate(real: Tensor, fake: Tensor, share: Tensor) -> Tensor:
     return share * real + (1 - share) * fake
 
 
-def gradient_penalty(critic: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """``mean((‖∇ critic(x)‖ - 1)²)``, the norm over all dimensions of a sample (eq. 5).
+def discrimination_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """``-E log σ(D(x)) - E log(1 - σ(D(G)))``: the cross-entropy of telling samples from data.
 
     Parameters
     ----------
-    critic : callable
-        From (n, ...) to (n,), each value a function of its own sample alone.
+    real, fake : Tensor of shape (n,)
+        The critic's values, taken for the log-odds that a sample is real.
+
+    Returns
+    -------
+    Tensor, a scalar
+    """
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def deception_loss(fake: Tensor) -> Tensor:
+    """``-E log σ(D(G))``, the generator's side of :func:`discrimination_loss`, in the form whose
+    gradient does not vanish where the critic is sure."""
+    return F.softplus(-fake).mean()
+
+
+def gradient_penalty(value: Tensor, x: Tensor, slope: float = 1.0) -> Tensor:
+    """``mean((‖∇ value‖ - slope)²)``, the norm over all dimensions of a sample.
+
+    With a slope of 1, and x between real and generated samples, that of eq. 5; with 0, and x real
+    samples, that of Mescheder et al.
+
+    Parameters
+    ----------
+    value : Tensor of shape (n,)
+        The critic's, computed from x, each value of its own sample alone.
     x : Tensor of shape (n, ...)
+        Requires a gradient.
+    slope : float, default=1.0
 
     Returns
     -------
     Tensor, a scalar
         Differentiable in the critic's parameters.
     """
-    x = x.detach().requires_grad_()
-    (gradient,) = torch.autograd.grad(critic(x).sum(), x, create_graph=True)
-    norm = (gradient.flatten(1).square().sum(1) + _TINY).sqrt()
-    return (norm - 1).square().mean()
+    (gradient,) = torch.autograd.grad(value.sum(), x, create_graph=True)
+    squared = gradient.flatten(1).square().sum(1)
+    if slope == 0:
+        return squared.mean()
+    return ((squared + _TINY).sqrt() - slope).square().mean()
 
 
 def staircase(start: float, growth: float, interval: int, step: int) -> float:

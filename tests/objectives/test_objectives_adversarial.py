@@ -3,8 +3,16 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from skdeepclust.objectives import critic_distance, gradient_penalty, interpolate, staircase
+from skdeepclust.objectives import (
+    critic_distance,
+    deception_loss,
+    discrimination_loss,
+    gradient_penalty,
+    interpolate,
+    staircase,
+)
 
 
 def test_distance_is_the_difference_of_the_means():
@@ -23,34 +31,53 @@ def test_interpolation_lies_on_the_line():
 def test_penalty_of_a_linear_critic(shape):
     """Its gradient is its weight, everywhere: one norm over all dimensions of a sample."""
     weight = torch.randn(shape[1:], dtype=torch.float64)
-    x = torch.randn(shape, dtype=torch.float64)
-    found = gradient_penalty(lambda x: (x * weight).flatten(1).sum(1), x)
-    assert found.item() == pytest.approx((np.linalg.norm(weight.numpy()) - 1) ** 2, rel=1e-6)
+    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
+    for slope in (1.0, 0.0):
+        found = gradient_penalty((x * weight).flatten(1).sum(1), x, slope)
+        expected = (np.linalg.norm(weight.numpy()) - slope) ** 2
+        assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
 def test_penalty_of_a_quadratic_critic():
     """Of |x|² the gradient is 2x, of norm 2|x|."""
     x = np.random.RandomState(0).standard_normal((6, 4))
-    found = gradient_penalty(lambda x: x.square().sum(1), torch.tensor(x))
-    expected = ((2 * np.linalg.norm(x, axis=1) - 1) ** 2).mean()
-    assert found.item() == pytest.approx(expected, rel=1e-6)
+    points = torch.tensor(x, requires_grad=True)
+    for slope in (1.0, 0.0):
+        found = gradient_penalty(points.square().sum(1), points, slope)
+        expected = ((2 * np.linalg.norm(x, axis=1) - slope) ** 2).mean()
+        assert found.item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_penalty_is_differentiable_in_the_critic():
-    """d/dw of (|w| - 1)² is 2 (|w| - 1) w / |w|; also where the gradient is zero it is finite."""
+@pytest.mark.parametrize("slope", [1.0, 0.0])
+def test_penalty_is_differentiable_in_the_critic(slope):
+    """d/dw of (|w| - s)² is 2 (|w| - s) w / |w|; also where the gradient is zero it is finite."""
+    x = torch.randn(5, 2, requires_grad=True)
     weight = torch.tensor([3.0, 4.0], requires_grad=True)
-    gradient_penalty(lambda x: x @ weight, torch.randn(5, 2)).backward()
-    torch.testing.assert_close(weight.grad, 2 * (5 - 1) * torch.tensor([0.6, 0.8]))
+    gradient_penalty(x @ weight, x, slope).backward()
+    torch.testing.assert_close(weight.grad, 2 * (5 - slope) * torch.tensor([0.6, 0.8]))
     flat = torch.zeros(2, requires_grad=True)
-    gradient_penalty(lambda x: x @ flat, torch.randn(5, 2)).backward()
+    gradient_penalty(x @ flat, x, slope).backward()
     assert torch.isfinite(flat.grad).all()
 
 
 def test_penalty_leaves_the_samples_alone():
-    x = torch.randn(3, 2)
-    gradient_penalty(lambda x: x.square().sum(1), x)
-    assert not x.requires_grad
+    x = torch.randn(3, 2, requires_grad=True)
+    gradient_penalty(x.square().sum(1), x)
     assert x.grad is None
+
+
+def test_discrimination_is_a_cross_entropy():
+    real, fake = torch.randn(7, dtype=torch.float64), torch.randn(5, dtype=torch.float64)
+    expected = F.binary_cross_entropy_with_logits(real, torch.ones_like(real))
+    expected += F.binary_cross_entropy_with_logits(fake, torch.zeros_like(fake))
+    torch.testing.assert_close(discrimination_loss(real, fake), expected)
+
+
+def test_deception_keeps_its_gradient_where_the_critic_is_sure():
+    """-σ(-v) / n: one of n, where the critic's own loss has all but none to give."""
+    value = torch.tensor([-30.0, 0.0, 30.0], requires_grad=True)
+    deception_loss(value).backward()
+    torch.testing.assert_close(value.grad, torch.tensor([-1.0, -0.5, 0.0]) / 3)
 
 
 def test_weight_grows_by_stairs():
