@@ -107,6 +107,9 @@ METHODS = {
     "DVC": Method(ours(DVC), images=True),
     "NeuralMixtureEM": Method(ours(NeuralMixtureEM), images=True),
     "PreciseFeatureGAN": Method(ours(PreciseFeatureGAN), images=True),
+    'PreciseFeatureGAN, augment="affine"': Method(
+        ours(PreciseFeatureGAN, augment="affine"), images=True
+    ),
 }
 
 

@@ -1,7 +1,7 @@
 """PreciseFeatureGAN's benchmarks.
 
 ``python -m benchmarks.precise_feature_gan ring | artifact | images | uniformity |
-uniformity_mnist | choice | orl | speed | table``
+uniformity_mnist | defaults | orl | speed | table``
 
 ORL is read from ``orl.npz`` in the folder that the environment variable SKDEEPCLUST_DATA names.
 Each run is one file in ``benchmarks/results/precise_feature_gan``; one that is there is not run
@@ -19,7 +19,6 @@ from time import perf_counter
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.stats import spearmanr
 from sklearn.datasets import load_digits
 
 from skdeepclust import PreciseFeatureGAN, StatDEC
@@ -30,7 +29,7 @@ from skdeepclust.networks import make_gan
 from ._bench import Bench
 from ._data import flat, orl
 from ._peers import kmeans, pca_mixture
-from ._record import RESULTS, load, machine, versions
+from ._record import RESULTS, machine, versions
 
 BENCH = Bench("precise_feature_gan", "PreciseFeatureGAN")
 INITS = ("projection", "random")
@@ -118,14 +117,29 @@ def artifact_in_images(seeds):
         BENCH.measure("artifact in MNIST, images", "PreciseFeatureGAN", estimator, seed, X, y)
 
 
-def choice(seeds):
-    """Does the unsupervised score go with accuracy? Over runs without a start. Older files do not
-    name it: their score was another one."""
-    records = [r for r in load(BENCH.name) if "init = random" in r["method"]]
-    for experiment in dict.fromkeys(r["experiment"] for r in records):
-        runs = [r for r in records if r["experiment"] == experiment]
-        rank = spearmanr([r["objective"] for r in runs], [r["acc"] for r in runs])
-        print(f"{experiment:<28} {len(runs):>3} runs, rank correlation {rank.statistic:.2f}")
+# The default among its neighbours.
+CHANGES = {
+    "default": {},
+    "noise_dim = 4": {"noise_dim": 4},
+    "hidden_dims = (128, 128, 128)": {"hidden_dims": (128, 128, 128)},
+    "half as long": {"max_epochs": 138},
+    "half as long, batch_size = 128": {"max_epochs": 276, "batch_size": 128},
+    "Wasserstein": {"adversarial_loss": "wasserstein"},
+    "Wasserstein, the paper's steps and weight": {
+        "adversarial_loss": "wasserstein",
+        "classification_weight": 10.0,
+        "critic_steps": 5,
+        "classifier_steps": 4,
+    },
+}
+
+
+def defaults(seeds):
+    """What each part of the default training does for the classes of digits."""
+    X, y = load_digits(return_X_y=True)
+    for seed in seeds:
+        for method, changed in CHANGES.items():
+            BENCH.measure("defaults, digits", method, gan(seed, 10, **changed), seed, X, y)
 
 
 def faces(seeds):
@@ -255,7 +269,7 @@ if __name__ == "__main__":
             "images": (artifact_in_images, 3),
             "uniformity": (uniformity, 3),
             "uniformity_mnist": (uniformity_mnist, 3),
-            "choice": (choice, 1),
+            "defaults": (defaults, 3),
             "orl": (faces, 3),
             "speed": (speed, 1),
         }
