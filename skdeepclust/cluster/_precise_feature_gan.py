@@ -58,14 +58,15 @@ class Game(NamedTuple):
     noise_dim: int
     critic_steps: int
     classifier_steps: int
+    batch_size: int
     steps: int
     most_epochs: int
 
 
 # What "auto" stands for. First for data of fewer dimensions than clusters, where gaps are narrow to
 # a critic that has had few steps or whose slope is held to 0.
-FEW_DIMENSIONS = Game("wasserstein", 10.0, 4, 5, 4, 500, 200)
-MANY_DIMENSIONS = Game("nonsaturating", 1.0, 16, 1, 1, 8000, 400)
+FEW_DIMENSIONS = Game("wasserstein", 10.0, 2, 5, 4, 128, 500, 200)
+MANY_DIMENSIONS = Game("nonsaturating", 1.0, 16, 1, 1, 64, 8000, 400)
 
 # The entropy of answers for real samples takes a pass that trains nothing: not at every step.
 WATCHED_EVERY = 10
@@ -194,12 +195,13 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         All three networks: dense layers, or for images of at least 8 x 8 the paper's 5 x 5
         convolutions down to maps of 4 x 4, whose steps take many times as long.
     hidden_dims : sequence of int or None, default=None
-        "mlp": widths of the hidden layers, (256, 256) for None. "cnn": channels of the maps
+        "mlp": widths of the hidden layers, for None (256, 256), but (128, 128, 128) for fewer
+        features than clusters. "cnn": channels of the maps
         from the image down, for None (16, 32, 64), a quarter of the paper's, with further ones
         before them for images of more than 32 pixels.
     noise_dim : int >= 0 or "auto", default='auto'
         Standard normal numbers beside the cluster, which say what a sample looks like within it.
-        "auto" is 16, but 4 for fewer features than clusters.
+        "auto" is 16, but 2 for fewer features than clusters.
     noise_rise : float in [0, 1], default=0.0
         Share of the training in which the noise grows from nothing to its full size. Where clusters
         lie apart, each number finds one of them first, and none covers two later; but where they
@@ -247,9 +249,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         Passes over the data. A step of the generator takes ``critic_steps * batch_size`` samples;
         "auto" makes 8,000 such steps, but at most 400 passes; for fewer features than clusters
         500 and 200.
-    batch_size : int >= 2 or "auto", default=64
-        Samples per step of each network; drawn anew from smaller data. "auto" is 256, but less for
-        fewer than 6,400 samples.
+    batch_size : int >= 2 or "auto", default='auto'
+        Samples per step of each network; drawn anew from smaller data. "auto" is 64, but 128 for
+        fewer features than clusters.
     lr : float, default=0.001
         Learning rate of the three Adams.
     lr_decay : {"cosine", "constant"} or int, default='cosine'
@@ -382,7 +384,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         augment=None,
         consistency_weight=1.0,
         max_epochs="auto",
-        batch_size=64,
+        batch_size="auto",
         lr=1e-3,
         lr_decay="cosine",
         n_init=1,
@@ -449,6 +451,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         return (FEW_DIMENSIONS if few else MANY_DIMENSIONS)._replace(
             **{name: value for name, value in given.items() if value != "auto"}
         )
+
+    def _resolve_batch_size(self, n: int) -> int:
+        return self._game().batch_size
 
     def _shares(self) -> Tensor:
         return cluster_shares("cluster_prior", self.cluster_prior, self.n_clusters)

@@ -23,8 +23,8 @@ from ._layers import dense
 
 # Where the way down ends and the way up begins.
 SMALLEST_MAP = 4
-# Where the paper has three layers of 512, and 256 channels.
-DENSE_DIMS, MOST_CHANNELS = (256, 256), 64
+# Where the paper has three layers of 512, and 256 channels. For few dimensions, the second.
+DENSE_DIMS, FEW_DENSE_DIMS, MOST_CHANNELS = (256, 256), (128, 128, 128), 64
 
 
 def halvings(side: int) -> list[int]:
@@ -196,8 +196,8 @@ def few_dimensions(input_shape: tuple[int, ...], n_clusters: int) -> bool:
     """Whether samples have fewer numbers than there are clusters.
 
     There, what helps to find classes of many features was seen to cost accuracy: a critic held to
-    no slope at the data, a normalised generator, single steps of critic and classifier, and a
-    start.
+    no slope at the data, a normalised generator, wide networks of few layers, single steps of
+    critic and classifier, and a start.
 
     Parameters
     ----------
@@ -238,7 +238,10 @@ def make_gan(
         require_images("network='cnn'", input_shape)
     Generator, Judge = GANS[network]
     if network == "mlp":
-        Generator = partial(Generator, batch_norm=not few_dimensions(input_shape, n_clusters))
+        few = few_dimensions(input_shape, n_clusters)
+        Generator = partial(Generator, batch_norm=not few)
+        if hidden_dims is None and few:
+            hidden_dims = FEW_DENSE_DIMS
     return (
         Generator(input_shape, code_dim, hidden_dims),
         Judge(input_shape, 1, hidden_dims),

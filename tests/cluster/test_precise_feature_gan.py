@@ -11,7 +11,7 @@ from sklearn.datasets import make_blobs
 from torch import nn
 
 from skdeepclust import PreciseFeatureGAN
-from skdeepclust.cluster._precise_feature_gan import frozen
+from skdeepclust.cluster._precise_feature_gan import PreciseFeatureModule, frozen
 from skdeepclust.datasets import make_artifact, make_gaussian_ring
 from skdeepclust.exceptions import DeadClusterWarning, GeneratorDivergenceWarning
 from skdeepclust.metrics import clustering_accuracy
@@ -152,7 +152,7 @@ def test_weight_grows_by_a_staircase(blobs):
     model.fit(blobs[0])  # one step of the generator an epoch
     weights = model.history_[:, "classification_weight"]
     assert weights == pytest.approx([2, 2, 2, 6, 6, 6, 18])
-    assert set(small(max_epochs=5).fit(blobs[0]).history_[:, "classification_weight"]) == {10.0}
+    assert set(small(max_epochs=5).fit(blobs[0]).history_[:, "classification_weight"]) == {1.0}
 
 
 def test_a_given_prior_is_what_numbers_are_drawn_by(blobs):
@@ -246,8 +246,9 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
         {"noise_dim": 2},
         {"noise_rise": 0.5},
         {"cluster_prior": (0.5, 0.3, 0.2)},
+        {"adversarial_loss": "wasserstein"},
         {"penalty_weight": 2.0},
-        {"classification_weight": 1.0},
+        {"classification_weight": 2.0},
         {"growth_interval": 5},
         {"critic_steps": 2},
         {"classifier_steps": 1},
@@ -265,19 +266,114 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
 
 
 @pytest.mark.parametrize(
-    ("n_clusters", "critic_steps", "classifier_steps", "epochs"),
-    [(5, 1, 1, 400), (6, 5, 4, 200)],
+    ("n_clusters", "given", "epochs"),
+    [
+        (
+            5,
+            {
+                "adversarial_loss": "nonsaturating",
+                "classification_weight": 1.0,
+                "noise_dim": 16,
+                "critic_steps": 1,
+                "classifier_steps": 1,
+                "batch_size": 64,
+                "hidden_dims": (256, 256),
+            },
+            400,
+        ),
+        (
+            6,
+            {
+                "adversarial_loss": "wasserstein",
+                "classification_weight": 10.0,
+                "noise_dim": 2,
+                "critic_steps": 5,
+                "classifier_steps": 4,
+                "batch_size": 128,
+                "hidden_dims": (128, 128, 128),
+            },
+            200,
+        ),
+    ],
 )
-def test_auto_has_the_papers_steps_in_fewer_dimensions_than_clusters(
-    n_clusters, critic_steps, classifier_steps, epochs, blobs
-):
+def test_auto_is_the_papers_way_in_fewer_dimensions_than_clusters(n_clusters, given, epochs, blobs):
     X = blobs[0]  # 5 features
-    auto = {"critic_steps": "auto", "classifier_steps": "auto", "n_clusters": n_clusters}
+    auto = dict.fromkeys(given, "auto") | {"hidden_dims": None, "n_clusters": n_clusters}
     found = small(**auto).fit(X).transform(X)
-    given = {"critic_steps": critic_steps, "classifier_steps": classifier_steps}
     assert np.array_equal(found, small(**auto | given).fit(X).transform(X))
+    for name in given:  # and no other word for one of them
+        words = {"wasserstein": "nonsaturating", "nonsaturating": "wasserstein"}
+        others = {"hidden_dims": (8,), "batch_size": 16}
+        value = others.get(name) or words.get(given[name]) or given[name] + 1
+        assert not np.array_equal(found, small(**auto | {name: value}).fit(X).transform(X)), name
     few_steps = {"hidden_dims": (2,), "batch_size": 100, "max_epochs": "auto"}
-    assert small(**auto, **few_steps).fit(X).n_iter_ == epochs
+    assert small(**auto | few_steps).fit(X).n_iter_ == epochs
+
+
+@pytest.mark.parametrize("adversarial_loss", ["wasserstein", "nonsaturating"])
+def test_losses_are_those_of_the_equations(blobs, adversarial_loss):
+    """Eq. 5 and 7, and Goodfellow's with Mescheder's penalty, from networks before the step."""
+    pairs = []
+
+    def slope_norms(critic, x):
+        x = x.detach().clone().requires_grad_()
+        return torch.autograd.grad(critic(x).sum(), x)[0].norm(dim=1)
+
+    class Spy(PreciseFeatureGAN):
+        __init__ = PreciseFeatureGAN.__init__
+
+        def _critic_step(self, run, real, fake):
+            critic, drawn = copy.deepcopy(run.module.critic), torch.Generator()
+            drawn.set_state(run.generator.get_state())
+            found = super()._critic_step(run, real, fake)["critic"]
+            real_value, fake_value = critic(real), critic(fake)
+            if adversarial_loss == "wasserstein":
+                share = torch.rand(len(real), generator=drawn).unsqueeze(1)
+                norms = slope_norms(critic, share * real + (1 - share) * fake)
+                expected = fake_value.mean() - real_value.mean() + 3 * ((norms - 1) ** 2).mean()
+            else:
+                expected = (
+                    -real_value.sigmoid().log().mean() - (1 - fake_value.sigmoid()).log().mean()
+                )
+                expected = expected + 3 / 2 * (slope_norms(critic, real) ** 2).mean()
+            pairs.append((found, expected))
+            return {"critic": found, "distance": found, "penalty": found}
+
+        def _generator_step(self, run, *args):
+            module, drawn = run.module, torch.Generator()
+            generator = copy.deepcopy(module.generator)
+            drawn.set_state(run.generator.get_state())
+            found = super()._generator_step(run, *args)
+            run.generator, kept = drawn, run.generator
+            codes, noise = self._noise(run, *args[1:])
+            run.generator = kept
+            fake = generator(torch.cat([nn.functional.one_hot(codes, 3), noise], 1))
+            value = module.critic(fake)
+            adversarial = (
+                -value if adversarial_loss == "wasserstein" else -value.sigmoid().log()
+            ).mean()
+            own = nn.functional.cross_entropy(module.classifier(fake), codes)
+            pairs.append((found["loss"], adversarial + 2 * own))
+            return found
+
+    params = SMALL | {"max_epochs": 2, "penalty_weight": 3.0, "classification_weight": 2.0}
+    Spy(3, random_state=0, adversarial_loss=adversarial_loss, **params).fit(blobs[0])
+    assert len(pairs) == 2 * (3 + 1)
+    for found, expected in pairs:
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_augment_is_the_classifiers(images, monkeypatch):
+    """Generated images are warped for it to learn from; the critic sees what there is."""
+    seen = []
+    value = PreciseFeatureModule.value
+    monkeypatch.setattr(
+        PreciseFeatureModule, "value", lambda self, x: seen.append(x) or value(self, x)
+    )
+    model = small(augment=torch.zeros_like, max_epochs=1).fit(images)
+    background = model.module_.standardize(torch.zeros(1, 1, 8, 8))
+    assert seen
+    assert not any(torch.isclose(x, background).all() for x in seen)
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "orl"])
