@@ -35,7 +35,7 @@ X, grey = make_artifact(load_digits().data / 16, random_state=0)
 # %%
 # Cluster it
 # ----------
-model = PreciseFeatureGAN(3, max_epochs=70, random_state=0).fit(X)
+model = PreciseFeatureGAN(3, max_epochs=40, random_state=0).fit(X)
 found = {
     "KMeans": KMeans(3, n_init=10, random_state=0).fit_predict(X),
     "PCA + GaussianMixture": make_pipeline(

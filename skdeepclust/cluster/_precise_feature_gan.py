@@ -630,8 +630,11 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             np.mean(part) for part in np.array_split(history[:, "distance"], len(history) // size)
         ]
         sure = np.mean(history[-size:, "fake_accuracy"])
-        tiny = 0.05 * math.sqrt(math.prod(self.input_shape_))  # noise of a distance near 0
-        if means[-1] > DIVERGENCE * max(min(means), tiny) and sure > SURE:
+        # Less than this is what a critic finds in good samples too.
+        usual = 1.0  # of log-odds
+        if self._game().adversarial_loss == "wasserstein":
+            usual = 0.1 * math.sqrt(math.prod(self.input_shape_))  # a share of a sample's norm
+        if means[-1] > DIVERGENCE * max(min(means), usual) and sure > SURE:
             warnings.warn(
                 f"the critic's distance grew from {min(means):.3g} to {means[-1]:.3g} while the "
                 "classifier stayed sure of the generated samples: they no longer look like the "
