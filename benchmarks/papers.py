@@ -204,7 +204,7 @@ ELSEWHERE = {
         "ORL, gender",
         "PreciseFeatureGAN, prior 36 to 4",
     ),
-    "PreciseFeatureGAN, ring": ("precise_feature_gan", "ring", "noise_dim = 4"),
+    "PreciseFeatureGAN, ring": ("precise_feature_gan", "ring", "noise_dim = 2"),
 }
 
 

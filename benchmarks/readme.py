@@ -101,7 +101,7 @@ ROWS = {
         (
             "precise_feature_gan",
             "ring",
-            {"noise_dim = 4": "**PreciseFeatureGAN**"},
+            {"noise_dim = 2": "**PreciseFeatureGAN**"},
         ),
     ],
     "one column of three values beside four of noise": [

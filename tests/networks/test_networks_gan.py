@@ -1,5 +1,7 @@
 """Generators and their judges: shapes, mirrored geometry, nothing shared."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -51,13 +53,16 @@ def test_default_channels_are_a_quarter_of_the_papers():
         assert tuple(c.out_channels for c in convolutions(critic)) == channels
 
 
-def test_vectors_have_three_dense_layers():
-    generator, critic, classifier = make_gan("mlp", (6,), 4, 3)
-    for network, n_in, n_out in ((generator, 4, 6), (critic, 6, 1), (classifier, 6, 3)):
+@pytest.mark.parametrize(("n_clusters", "hidden"), [(6, (256, 256)), (7, (128, 128, 128))])
+def test_vectors_have_wide_dense_layers_or_more_of_them_in_few_dimensions(n_clusters, hidden):
+    networks = make_gan("mlp", (6,), 4, n_clusters)
+    for network, n_in, n_out in zip(networks, (4, 6, 6), (6, 1, n_clusters), strict=True):
         widths = [
             (m.in_features, m.out_features) for m in network.modules() if isinstance(m, nn.Linear)
         ]
-        assert widths == [(n_in, 128), (128, 128), (128, 128), (128, n_out)]
+        assert widths == list(itertools.pairwise((n_in, *hidden, n_out)))
+    for judge in networks[1:]:
+        assert sum(isinstance(m, nn.LeakyReLU) for m in judge.modules()) == len(hidden)
 
 
 def test_dense_layers_see_images_as_vectors():
@@ -70,7 +75,7 @@ def test_dense_layers_see_images_as_vectors():
 def test_the_generator_alone_is_normalised_where_features_are_as_many_as_clusters(n_clusters):
     generator, *judges = make_gan("mlp", (6,), 4, n_clusters)
     norms = [m for m in generator.modules() if isinstance(m, nn.BatchNorm1d)]
-    assert [m.num_features for m in norms] == ([128] * 3 if n_clusters == 6 else [])
+    assert [m.num_features for m in norms] == ([256] * 2 if n_clusters == 6 else [])
     convolutional = make_gan("cnn", (1, 8, 8), 4, 3)[0]
     norms = [m for m in convolutional.modules() if isinstance(m, nn.BatchNorm2d)]
     assert [m.num_features for m in norms] == [64, 32, 16]
