@@ -34,6 +34,7 @@ def tables() -> None:
     papers.table()
     peers.table()
     selection.table()
+    engine.table()
     readme.main()
 
 

@@ -33,6 +33,7 @@ from torch import nn
 from skdeepclust import StatDEC
 from skdeepclust.datasets import fetch_mnist
 
+from ._bench import write_table
 from ._peers import import_clustpy
 from ._record import RESULTS, machine, versions
 
@@ -271,6 +272,73 @@ def summary(ours, theirs) -> dict[str, float]:
         "highest": float(pairs.max()),
         "repeats": len(ours),
     }
+
+
+# Files whose entries are ratios, and what ours is divided by.
+COMPARED = {
+    "engine_overhead": ("A bare torch loop, 70,000 of MNIST", "bare loop"),
+    "engine_clustpy": ("ClustPy, an epoch of the joint training", "ClustPy"),
+}
+
+
+def table() -> None:
+    """``results/engine.md``."""
+    lines = [
+        "# What the engine costs",
+        "",
+        "Made by `python -m benchmarks tables` from the files that `python -m benchmarks engine` "
+        "and `python -m benchmarks.precise_feature_gan speed` write. Medians, ours and the other "
+        "in alternation; the ratio is ours by the other's, below 1 where ours is quicker, with the "
+        "range of single pairs.",
+        "",
+    ]
+    records = []
+    for name, (title, against) in COMPARED.items():
+        records.append(json.loads((RESULTS / f"{name}.json").read_text()))
+        lines += [
+            f"## {title}",
+            "",
+            f"| | ours, seconds | {against}, seconds | ratio | pairs |",
+            "| --- | ---: | ---: | ---: | ---: |",
+        ]
+        lines += [
+            f"| {what} | {found['ours_s']:.3f} | {found['bare_s']:.3f} | {found['ratio']:.2f} | "
+            f"{found['lowest']:.2f} to {found['highest']:.2f} |"
+            for what, found in records[-1].items()
+            if isinstance(found, dict) and "ratio" in found
+        ]
+        lines += [""]
+    records.append(json.loads((RESULTS / "precise_feature_gan_speed.json").read_text()))
+    lines += [
+        "## PreciseFeatureGAN against a plain loop of the same networks",
+        "",
+        "| | ours, steps a second | plain loop | ours by plain | pairs | ours, MiB | plain, MiB |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    lines += [
+        f"| {what} | {found['ours, steps per second']:.1f} | "
+        f"{found['plain loop, steps per second']:.1f} | {found['ratio']:.2f} | "
+        f"{found['lowest']:.2f} to {found['highest']:.2f} | {found['ours, MiB']:.0f} | "
+        f"{found['plain loop, MiB']:.0f} |"
+        for what, found in records[-1].items()
+        if isinstance(found, dict) and "ratio" in found
+    ]
+    grown = json.loads((RESULTS / "engine_growth.json").read_text())
+    lines += [
+        "",
+        "## Rows",
+        "",
+        f"Two joint epochs of StatDEC on {grown['features']} columns, one thread.",
+        "",
+        "| rows | seconds | MiB above the start |",
+        "| ---: | ---: | ---: |",
+        *(
+            f"| {n:,} | {grown[str(n)]['seconds']:.1f} | {grown[str(n)]['mib_above']:.0f} |"
+            for n in ROWS
+        ),
+        "",
+    ]
+    write_table("engine", lines, records)
 
 
 PARTS = {"overhead": overhead, "clustpy": clustpy, "growth": growth}
