@@ -66,7 +66,7 @@ class Game(NamedTuple):
 # What "auto" stands for. First for data of fewer dimensions than clusters, where gaps are narrow to
 # a critic that has had few steps or whose slope is held to 0.
 FEW_DIMENSIONS = Game("wasserstein", 10.0, 2, 5, 4, 128, 500, 200)
-MANY_DIMENSIONS = Game("nonsaturating", 1.0, 16, 1, 1, 64, 8000, 400)
+MANY_DIMENSIONS = Game("nonsaturating", 1.0, 16, 1, 1, 64, 8000, 1000)
 
 # The entropy of answers for real samples takes a pass that trains nothing: not at every step.
 WATCHED_EVERY = 10
@@ -247,7 +247,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         for the image under ``augment``. Without ``augment`` there is no such loss.
     max_epochs : int >= 1 or "auto", default='auto'
         Passes over the data. A step of the generator takes ``critic_steps * batch_size`` samples;
-        "auto" makes 8,000 such steps, but at most 400 passes; for fewer features than clusters
+        "auto" makes 8,000 such steps, but at most 1,000 passes; for fewer features than clusters
         500 and 200.
     batch_size : int >= 2 or "auto", default='auto'
         Samples per step of each network; drawn anew from smaller data. "auto" is 64, but 128 for

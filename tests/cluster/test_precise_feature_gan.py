@@ -279,7 +279,7 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
                 "batch_size": 64,
                 "hidden_dims": (256, 256),
             },
-            400,
+            1000,
         ),
         (
             6,
