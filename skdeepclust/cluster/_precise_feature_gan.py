@@ -65,8 +65,26 @@ class Game(NamedTuple):
 
 # What "auto" stands for. First for data of fewer dimensions than clusters, where gaps are narrow to
 # a critic that has had few steps or whose slope is held to 0.
-FEW_DIMENSIONS = Game("wasserstein", 10.0, 2, 5, 4, 128, 500, 200)
-MANY_DIMENSIONS = Game("nonsaturating", 1.0, 16, 1, 1, 64, 8000, 1000)
+FEW_DIMENSIONS = Game(
+    adversarial_loss="wasserstein",
+    classification_weight=10.0,
+    noise_dim=2,
+    critic_steps=5,
+    classifier_steps=4,
+    batch_size=128,
+    steps=500,
+    most_epochs=200,
+)
+MANY_DIMENSIONS = Game(
+    adversarial_loss="nonsaturating",
+    classification_weight=1.0,
+    noise_dim=16,
+    critic_steps=1,
+    classifier_steps=1,
+    batch_size=64,
+    steps=8_000,
+    most_epochs=1_000,
+)
 
 # The entropy of answers for real samples takes a pass that trains nothing: not at every step.
 WATCHED_EVERY = 10
