@@ -124,12 +124,9 @@ CHANGES = {
     "hidden_dims = (128, 128, 128)": {"hidden_dims": (128, 128, 128)},
     "half as long": {"max_epochs": 138},
     "half as long, batch_size = 128": {"max_epochs": 276, "batch_size": 128},
-    "Wasserstein": {"adversarial_loss": "wasserstein"},
-    "Wasserstein, the paper's steps and weight": {
+    "Wasserstein, classification_weight = 10": {
         "adversarial_loss": "wasserstein",
         "classification_weight": 10.0,
-        "critic_steps": 5,
-        "classifier_steps": 4,
     },
 }
 
