@@ -9,6 +9,7 @@ first call (UMAP) is compiled on a few rows before the clock starts.
 
 from __future__ import annotations
 
+import itertools
 import resource
 import subprocess
 import sys
@@ -211,7 +212,8 @@ def picture(path: Path) -> None:
     records = [r for r in load(GROUP) if r["experiment"] == PICTURED]
     methods = {m: [r for r in records if r["method"] == m] for m in METHODS}
     figure, ax = plt.subplots(figsize=(9, 4.5), layout="constrained")
-    markers, colours = iter("sD^v<>pXP*"), iter(("#0072b2", "#56b4e9", "#009e73", "#d55e00", "k"))
+    markers = itertools.cycle("sD^v<>pXP*hd")
+    colours = itertools.cycle(("#0072b2", "#56b4e9", "#009e73", "#d55e00", "k", "#cc79a7"))
     for method, runs in sorted(methods.items(), key=lambda item: not item[0].startswith(OURS)):
         if not runs:
             continue
