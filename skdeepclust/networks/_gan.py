@@ -26,6 +26,9 @@ SMALLEST_MAP = 4
 # Where the paper has three layers of 512, and 256 channels. For few dimensions, the second.
 DENSE_DIMS, FEW_DENSE_DIMS, MOST_CHANNELS = (256, 256), (128, 128, 128), 64
 
+# Of what judges.
+leaky_relu = partial(nn.LeakyReLU, 0.2, inplace=True)
+
 
 def halvings(side: int) -> list[int]:
     """The side of an image, its half and so on, down to SMALLEST_MAP."""
@@ -88,10 +91,7 @@ class DenseJudge(nn.Module):
         hidden_dims = DENSE_DIMS if hidden_dims is None else hidden_dims
         self.hidden_features = hidden_dims[-1]
         dims = (math.prod(input_shape), *hidden_dims)
-        layers: list[nn.Module] = []
-        for pair in itertools.pairwise(dims):
-            layers += [nn.Linear(*pair), nn.LeakyReLU(0.2, inplace=True)]
-        self.body = nn.Sequential(*layers)
+        self.body = nn.Sequential(dense(dims, activation=leaky_relu), leaky_relu())
         self.head = nn.Linear(self.hidden_features, n_outputs)
 
     def hidden(self, x: Tensor) -> Tensor:
@@ -172,7 +172,7 @@ class ConvolutionalJudge(nn.Module):
             )
             layers += [
                 nn.Conv2d(above, below, 5, stride=stride, padding=2),
-                nn.LeakyReLU(0.2, inplace=True),
+                leaky_relu(),
             ]
         self.hidden_features = channels[-1] * heights[-1] * widths[-1]
         self.body = nn.Sequential(*layers, nn.Flatten())

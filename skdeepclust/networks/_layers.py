@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 
-def dense(dims: tuple[int, ...], *, batch_norm: bool = False) -> nn.Sequential:
-    """Linear layers of the given widths with ReLU between them, each after a batch normalisation
-    if asked for.
+def dense(
+    dims: tuple[int, ...],
+    *,
+    batch_norm: bool = False,
+    activation: Callable[[], nn.Module] = nn.ReLU,
+) -> nn.Sequential:
+    """Linear layers of the given widths with an activation between them, each after a batch
+    normalisation if asked for.
 
     Weights start by torch's rule for linear layers, which is smaller than He's. That is on purpose:
     an autoencoder that starts small finds embeddings in which classes lie further apart.
@@ -19,7 +25,7 @@ def dense(dims: tuple[int, ...], *, batch_norm: bool = False) -> nn.Sequential:
     layers: list[nn.Module] = []
     for n_in, n_out in itertools.pairwise(dims):
         norm = [nn.BatchNorm1d(n_out)] if batch_norm else []
-        layers += [nn.Linear(n_in, n_out), *norm, nn.ReLU()]
+        layers += [nn.Linear(n_in, n_out), *norm, activation()]
     return nn.Sequential(*layers[: -2 if batch_norm else -1])  # the last is a Linear
 
 
