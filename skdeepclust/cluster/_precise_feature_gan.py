@@ -474,7 +474,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         )
 
     def _resolve_batch_size(self, n: int) -> int:
-        return self._game().batch_size
+        return int(self._game().batch_size)
 
     def _shares(self) -> Tensor:
         return cluster_shares("cluster_prior", self.cluster_prior, self.n_clusters)
@@ -628,8 +628,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     def _generator_step(self, run: Run, step: int, n: int, noise_scale: float) -> dict[str, Tensor]:
         """Eq. 7; critic and classifier only pass the gradient on."""
-        module = run.module
-        weight = self._game().classification_weight
+        module, game = run.module, self._game()
+        weight = game.classification_weight
         if self.growth_interval is not None:
             weight = staircase(weight, self.weight_growth, self.growth_interval, step)
         codes, noise = self._noise(run, n, noise_scale)
@@ -637,7 +637,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             fake = module.fake(codes, noise)
             loss = weight * F.cross_entropy(module.classifier(fake), codes)
             value = module.value(fake)
-            wasserstein = self._game().adversarial_loss == "wasserstein"
+            wasserstein = game.adversarial_loss == "wasserstein"
             loss = loss + (-value.mean() if wasserstein else deception_loss(value))
             run.net.minimize(loss, "generator")
         return {"loss": loss, "classification_weight": torch.tensor(weight)}
@@ -651,11 +651,10 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             np.mean(part) for part in np.array_split(history[:, "distance"], len(history) // size)
         ]
         sure = np.mean(history[-size:, "fake_accuracy"])
-        # Less than this is what a critic finds in good samples too.
-        usual = 1.0  # of log-odds
+        tiny = 1.0  # log-odds, which a critic has of good samples too
         if self._game().adversarial_loss == "wasserstein":
-            usual = 0.1 * math.sqrt(math.prod(self.input_shape_))  # a share of a sample's norm
-        if means[-1] > DIVERGENCE * max(min(means), usual) and sure > SURE:
+            tiny = 0.05 * math.sqrt(math.prod(self.input_shape_))  # noise of a distance near 0
+        if means[-1] > DIVERGENCE * max(min(means), tiny) and sure > SURE:
             warnings.warn(
                 f"the critic's distance grew from {min(means):.3g} to {means[-1]:.3g} while the "
                 "classifier stayed sure of the generated samples: they no longer look like the "

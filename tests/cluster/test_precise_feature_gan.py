@@ -209,14 +209,17 @@ def test_consistency_is_trained_where_images_are_warped(images):
     assert "consistency" not in small(max_epochs=3).fit(images).history_[-1]
 
 
+class History(list):
+    """As much of skorch's as is read of it."""
+
+    def __getitem__(self, key):
+        rows, name = key
+        return [row[name] for row in list.__getitem__(self, rows)]
+
+
 def test_divergence_is_told(blobs):
     """Fig. 2 (d, f): the distance grows late, while the classifier is sure of fakes."""
     model = small().fit(blobs[0])
-
-    class History(list):
-        def __getitem__(self, key):
-            rows, name = key
-            return [row[name] for row in list.__getitem__(self, rows)]
 
     def history(late, accuracy):
         distances = np.r_[np.linspace(5, 1, 60), np.linspace(1, late, 40)]
@@ -229,6 +232,23 @@ def test_divergence_is_told(blobs):
         warnings.simplefilter("error")
         model._warn_of_divergence(history(1.2, 1.0))
         model._warn_of_divergence(history(5.0, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("adversarial_loss", "tiny"), [("nonsaturating", 1.0), ("wasserstein", 0.05 * 5**0.5)]
+)
+def test_a_distance_near_nothing_may_double(blobs, adversarial_loss, tiny):
+    """In log-odds, or as a share of the norm of samples of 5 features."""
+    model = small(adversarial_loss=adversarial_loss).fit(blobs[0])
+
+    def history(end):
+        return History({"distance": d, "fake_accuracy": 1.0} for d in [0.0] * 90 + [end] * 10)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model._warn_of_divergence(history(1.9 * tiny))
+    with pytest.warns(GeneratorDivergenceWarning):
+        model._warn_of_divergence(history(2.1 * tiny))
 
 
 def test_empty_clusters_are_told_and_come_last():
@@ -325,7 +345,7 @@ def test_losses_are_those_of_the_equations(blobs, adversarial_loss):
         def _critic_step(self, run, real, fake):
             critic, drawn = copy.deepcopy(run.module.critic), torch.Generator()
             drawn.set_state(run.generator.get_state())
-            found = super()._critic_step(run, real, fake)["critic"]
+            found = super()._critic_step(run, real, fake)
             real_value, fake_value = critic(real), critic(fake)
             if adversarial_loss == "wasserstein":
                 share = torch.rand(len(real), generator=drawn).unsqueeze(1)
@@ -336,8 +356,8 @@ def test_losses_are_those_of_the_equations(blobs, adversarial_loss):
                     -real_value.sigmoid().log().mean() - (1 - fake_value.sigmoid()).log().mean()
                 )
                 expected = expected + 3 / 2 * (slope_norms(critic, real) ** 2).mean()
-            pairs.append((found, expected))
-            return {"critic": found, "distance": found, "penalty": found}
+            pairs.append((found["critic"], expected))
+            return found
 
         def _generator_step(self, run, *args):
             module, drawn = run.module, torch.Generator()
@@ -374,6 +394,19 @@ def test_augment_is_the_classifiers(images, monkeypatch):
     background = model.module_.standardize(torch.zeros(1, 1, 8, 8))
     assert seen
     assert not any(torch.isclose(x, background).all() for x in seen)
+    warped, plain = (
+        small(augment=augment, consistency_weight=0.0, max_epochs=1).fit(images)
+        for augment in (torch.zeros_like, None)
+    )
+    assert not np.array_equal(warped.transform(images), plain.transform(images))
+
+
+def test_entropy_is_looked_at_every_tenth_step(blobs, monkeypatch):
+    name = "skdeepclust.cluster._precise_feature_gan.entropy"
+    answers = []
+    monkeypatch.setattr(name, lambda p: answers.append(p) or torch.tensor([float(len(answers))]))
+    history = small(max_epochs=25).fit(blobs[0]).history_  # one step of the generator an epoch
+    assert history[:, "entropy"] == [1.0] * 10 + [2.0] * 10 + [3.0] * 5
 
 
 @pytest.mark.parametrize("dataset", ["mnist", "orl"])
