@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 
 from skdeepclust import PreciseFeatureGAN, StatDEC
+from skdeepclust.cluster._precise_feature_gan import FEW_DIMENSIONS, MANY_DIMENSIONS
 from skdeepclust.datasets import fetch_mnist, make_artifact, make_gaussian_ring, make_imbalanced
 from skdeepclust.metrics import uniformity_index
 from skdeepclust.networks import make_gan
@@ -158,8 +159,8 @@ def faces(seeds):
 def plain_loop(network, game, X, n_clusters, steps, batch_size, seed):
     """The same networks, written straight down: nothing shared, losses read at every step."""
     torch.manual_seed(seed)
-    shape, wasserstein = X.shape[1:], game["adversarial_loss"] == "wasserstein"
-    G, D, C = make_gan(network, shape, n_clusters + game["noise_dim"], n_clusters)
+    shape, wasserstein = X.shape[1:], game.adversarial_loss == "wasserstein"
+    G, D, C = make_gan(network, shape, n_clusters + game.noise_dim, n_clusters)
     opt_g, opt_d, opt_c = (
         torch.optim.Adam(n.parameters(), 1e-3, betas=(0.5, 0.9)) for n in (G, D, C)
     )
@@ -167,10 +168,10 @@ def plain_loop(network, game, X, n_clusters, steps, batch_size, seed):
     def fake():
         codes = torch.randint(n_clusters, (batch_size,))
         one_hot = F.one_hot(codes, n_clusters).float()
-        return codes, G(torch.cat([one_hot, torch.randn(batch_size, game["noise_dim"])], 1))
+        return codes, G(torch.cat([one_hot, torch.randn(batch_size, game.noise_dim)], 1))
 
     for _ in range(steps):
-        for _ in range(game["critic_steps"]):
+        for _ in range(game.critic_steps):
             real = X[torch.randint(len(X), (batch_size,))]
             made = fake()[1].detach()
             if wasserstein:
@@ -187,7 +188,7 @@ def plain_loop(network, game, X, n_clusters, steps, batch_size, seed):
             loss.backward()
             opt_d.step()
             loss.item()
-        for _ in range(game["classifier_steps"]):
+        for _ in range(game.classifier_steps):
             codes, made = fake()
             loss = F.cross_entropy(C(made.detach()), codes)
             opt_c.zero_grad()
@@ -196,7 +197,7 @@ def plain_loop(network, game, X, n_clusters, steps, batch_size, seed):
             loss.item()
         codes, made = fake()
         value = D(made)
-        loss = game["classification_weight"] * F.cross_entropy(C(made), codes)
+        loss = game.classification_weight * F.cross_entropy(C(made), codes)
         loss = loss + (-value if wasserstein else F.softplus(-value)).mean()
         opt_g.zero_grad()
         loss.backward()
@@ -204,20 +205,7 @@ def plain_loop(network, game, X, n_clusters, steps, batch_size, seed):
         loss.item()
 
 
-PAPERS = {
-    "adversarial_loss": "wasserstein",
-    "classification_weight": 10.0,
-    "noise_dim": 4,
-    "critic_steps": 5,
-    "classifier_steps": 4,
-}
-OURS = {
-    "adversarial_loss": "nonsaturating",
-    "classification_weight": 1.0,
-    "noise_dim": 16,
-    "critic_steps": 1,
-    "classifier_steps": 1,
-}
+PAPERS, OURS = FEW_DIMENSIONS._replace(noise_dim=4), MANY_DIMENSIONS
 # Networks, what they play, shapes of samples, and steps of the generator to time.
 TIMED = {
     "vectors of 2": ("mlp", PAPERS, (2,), 200),
@@ -255,8 +243,11 @@ def speed(seeds):
 def one(who, name, seed):
     """One measurement, in this process; prints it as JSON."""
     network, game, shape, steps = TIMED[name]
-    per_step = SPEED_BATCH * game["critic_steps"]  # samples that the critic sees
+    per_step = SPEED_BATCH * game.critic_steps  # samples that the critic sees
     X = np.random.RandomState(0).standard_normal((per_step * steps, *shape)).astype(np.float32)
+
+    parameters = gan(seed, 8).get_params()
+    played = {n: value for n, value in game._asdict().items() if n in parameters}
 
     def seconds(n):
         """Of n steps; of ours without what comes before and after the training."""
@@ -267,8 +258,7 @@ def one(who, name, seed):
                 network=network,
                 init="random",
                 max_epochs=1,
-                batch_size=SPEED_BATCH,
-                **game,
+                **played | {"batch_size": SPEED_BATCH},
             )
             return model.fit(X[: n * per_step]).history_[-1, "dur"]
         start = perf_counter()
