@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
@@ -31,6 +32,19 @@ def find_neighbors(rows: Rows, rng: np.random.RandomState) -> Tensor:
     with warning_filters:
         neighbors = search.fit(rows.X[pool]).kneighbors(rows.X, return_distance=False)
     return torch.from_numpy(pool[neighbors])
+
+
+def neighbor_copies(
+    rows: Rows, rng: np.random.RandomState, generator: torch.Generator
+) -> Callable[[Tensor], Tensor]:
+    """What gives, for places in the data, one of the nearest neighbours of each."""
+    neighbors = find_neighbors(rows, rng)
+
+    def copies(index: Tensor) -> Tensor:
+        chosen = torch.randint(neighbors.shape[1], index.shape, generator=generator)
+        return rows[neighbors[index, chosen]]
+
+    return copies
 
 
 class NeighborInformation:

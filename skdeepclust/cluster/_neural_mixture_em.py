@@ -32,7 +32,7 @@ from ..training import (
     map_rows,
 )
 from ._base import BaseDeepClusterer, ClusteringModule
-from ._neighbors import find_neighbors
+from ._neighbors import neighbor_copies
 from ._phases import (
     RISE,
     cluster_means,
@@ -464,13 +464,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
         """What gives the transformed samples of eq. 7, or None."""
         augment = self._copies()
         if augment == "neighbors":
-            neighbors = find_neighbors(run.rows, run.rng)
-
-            def one_of_the_neighbors(index: Tensor, x: Tensor) -> Tensor:
-                chosen = torch.randint(neighbors.shape[1], index.shape, generator=run.generator)
-                return run.rows[neighbors[index, chosen]]
-
-            return one_of_the_neighbors
+            copies = neighbor_copies(run.rows, run.rng, run.generator)
+            return lambda index, x: copies(index)
         if augment is None:
             if self.objective != "em":
                 raise ValueError(

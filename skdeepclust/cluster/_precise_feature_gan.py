@@ -29,11 +29,13 @@ from ..objectives import (
     discrimination_loss,
     entropy,
     gradient_penalty,
+    information_loss,
     interpolate,
     staircase,
 )
-from ..training import adam, make_augmentation
+from ..training import AUGMENTATIONS, adam, make_augmentation
 from ._base import BaseDeepClusterer, ClusteringModule, SamplingMixin
+from ._neighbors import neighbor_copies
 from ._phases import (
     cluster_means,
     cluster_shares,
@@ -174,6 +176,7 @@ PAPER_SETTINGS = {
     "mnist": {
         "n_clusters": 10,
         "init": "random",
+        "augment": None,
         "network": "cnn",
         "hidden_dims": (64, 128, 256),
         "noise_dim": 4,
@@ -257,12 +260,22 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         falls from 1 to 0 in the course of the training. The direction is an independent component
         of at most 5,000 samples (FastICA). Where there is none, with fewer features than clusters,
         and with "random", generator and classifier begin from nothing, as in the paper.
-    augment : {"affine", "strong_affine", "image"}, callable or None, default=None
-        Warps the generated images that the classifier learns from, and the real ones for which
-        its answers shall stay the same.
+    augment : {"auto", "neighbors", "affine", "strong_affine", "image"}, callable or None, \
+            default='auto'
+        What makes the copies of samples for which the classifier's answers shall be the same.
+        "neighbors" takes one of the ten nearest neighbours of a sample in its place; the others,
+        for images, warp, both the real ones and the generated ones that the classifier learns
+        from. "auto" is "neighbors", but None for fewer features than clusters, and where ``init``
+        found groups: along a single direction, which neighbours need not share. None, as in most
+        of the paper: the classifier learns from generated samples alone.
+    consistency : {"information", "kl"}, default='information'
+        The loss on pairs of a real sample and its copy: ``H(c | c') + KL(c ‖ cluster_prior)`` of
+        their clusters in a batch, which is least where the answers are sure, alike for both and
+        spread over the clusters [3]_; or ``KL(p ‖ q)`` of the two answers, which the same answer
+        for everything satisfies.
     consistency_weight : float >= 0, default=1.0
-        Weight of ``KL(p ‖ q)`` in the classifier's loss, p its answer for a real image and q that
-        for the image under ``augment``. Without ``augment`` there is no such loss.
+        Weight of that loss in the classifier's at the end of the training, up to which it rises
+        from 0.
     max_epochs : int >= 1 or "auto", default='auto'
         Passes over the data. A step of the generator takes ``critic_steps * batch_size`` samples;
         "auto" makes 8,000 such steps, but at most 1,000 passes; for fewer features than clusters
@@ -312,8 +325,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     history_ : skorch.history.History
         A dict per epoch: phase, train_loss (the generator's), critic, distance, penalty,
         classifier, fake_accuracy, entropy (of the classifier's answers for the data, in nats, at
-        every tenth step), classification_weight, dur; with ``augment`` also consistency; where
-        there was a start also start, the classifier's loss on its groups.
+        every tenth step), classification_weight, dur; where there are copies also consistency;
+        where there was a start also start, the classifier's loss on its groups.
     module_ : torch.nn.Module
         The trained networks.
     input_shape_ : tuple of int
@@ -352,6 +365,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
        Assignment", IEEE Transactions on Cybernetics, arXiv 2106.06159.
     .. [2] L. Mescheder, A. Geiger and S. Nowozin, "Which Training Methods for GANs do actually
        Converge?", ICML 2018.
+    .. [3] X. Ji, J. F. Henriques and A. Vedaldi, "Invariant Information Clustering for Unsupervised
+       Image Classification and Segmentation", ICCV 2019.
 
     Examples
     --------
@@ -379,10 +394,13 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         "critic_steps": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "classifier_steps": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "init": [StrOptions({"projection", "random"})],
+        "augment": [StrOptions({"auto", "neighbors", *AUGMENTATIONS}), callable, None],
+        "consistency": [StrOptions({"information", "kl"})],
         "consistency_weight": [Interval(Real, 0, None, closed="left")],
     }
 
     _paper_settings = PAPER_SETTINGS
+    _vector_augmentations = ("auto", "neighbors")
 
     def __init__(
         self,
@@ -402,7 +420,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         critic_steps="auto",
         classifier_steps="auto",
         init="projection",
-        augment=None,
+        augment="auto",
+        consistency="information",
         consistency_weight=1.0,
         max_epochs="auto",
         batch_size="auto",
@@ -432,6 +451,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         self.classifier_steps = classifier_steps
         self.init = init
         self.augment = augment
+        self.consistency = consistency
         self.consistency_weight = consistency_weight
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -496,7 +516,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         module, net, game = run.module, run.net, self._game()
         # A batch of the engine is what one step of the generator takes.
         batch_size, net.batch_size = net.batch_size, game.critic_steps * net.batch_size
-        run.transform = self._make_transform(run)
+        warp, run.transform = self._make_transforms(run)
         networks = {
             "generator": (module.generator, 1),
             "critic": (module.critic, game.critic_steps),
@@ -527,11 +547,14 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
                 real = x[part.to(x.device)]
                 fakes.append(self._draw(run, len(real), noise_scale))
                 losses |= self._critic_step(run, real, fakes[-1][1])
-            taught = None
+            places, past = index[part], number / n_steps
+            taught = copies = None
             if "start" in memory:
-                taught = memory["start"][index[part]].to(x.device), 1 - number / n_steps
+                taught = memory["start"][places].to(x.device), 1 - past
+            if run.transform is not None:
+                copies = run.transform(places, real), past * self.consistency_weight
             for codes, fake in itertools.islice(itertools.cycle(fakes), game.classifier_steps):
-                losses |= self._classifier_step(run, real, codes, fake, taught)
+                losses |= self._classifier_step(run, real, codes, warp(fake), taught, copies)
             if number % WATCHED_EVERY == 0:
                 with torch.no_grad():
                     memory["entropy"] = entropy(module.classifier(real).softmax(1)).mean()
@@ -550,12 +573,31 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         )
         self._warn_of_divergence(net.history)
 
-    def _make_transform(self, run: Run) -> Callable[[Tensor], Tensor]:
-        """``augment`` on standardised images."""
-        warp, standardize = make_augmentation(self.augment, run.generator), run.module.standardize
-        if warp is None:
-            return lambda x: x
-        return lambda x: standardize(warp(standardize.inverse(x)))
+    def _copies(self, run: Run) -> str | Callable | None:
+        """``augment``, resolved."""
+        if self.augment != "auto":
+            return self.augment
+        few = few_dimensions(self.input_shape_, self.n_clusters)
+        return None if few or "start" in run.memory else "neighbors"
+
+    def _make_transforms(
+        self, run: Run
+    ) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor] | None]:
+        """What generated samples go through before the classifier, and what gives the copies of
+        real ones, or None; on standardised samples."""
+        augment, standardize = self._copies(run), run.module.standardize
+        if augment in (None, "neighbors"):
+            if augment is None or self.consistency_weight == 0:
+                return lambda x: x, None
+            # The same ones when a training is taken up again.
+            neighbors = neighbor_copies(run.rows, np.random.RandomState(0), run.generator)
+            return lambda x: x, lambda index, x: standardize(neighbors(index))
+        warp = make_augmentation(augment, run.generator)
+
+        def warped(x: Tensor) -> Tensor:
+            return standardize(warp(standardize.inverse(x)))
+
+        return warped, None if self.consistency_weight == 0 else lambda index, x: warped(x)
 
     @staticmethod
     def _parts(run: Run, n: int, steps: int, size: int) -> Iterator[Tensor]:
@@ -605,11 +647,12 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         codes: Tensor,
         fake: Tensor,
         taught: tuple[Tensor, float] | None,
+        copies: tuple[Tensor, float] | None,
     ) -> dict[str, Tensor]:
-        """Eq. 6; with a start the groups of real samples and their weight, and with ``augment``
-        consistency on real images."""
+        """Eq. 6; beside it, each with its weight, the groups of real samples where there was a
+        start, and the same answer for their copies."""
         classifier = run.module.classifier
-        logits = classifier(run.transform(fake))
+        logits = classifier(fake)
         loss = F.cross_entropy(logits, codes)
         losses = {
             "classifier": loss,
@@ -619,10 +662,16 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             groups, weight = taught
             losses["start"] = F.cross_entropy(classifier(real), groups)
             loss = loss + weight * losses["start"]
-        if self.augment is not None:
-            p, log_q = classifier(real).softmax(1), classifier(run.transform(real)).log_softmax(1)
-            losses["consistency"] = consistency_kl(p, log_q).mean()
-            loss = loss + self.consistency_weight * losses["consistency"]
+        if copies is not None:
+            copy, weight = copies
+            log_p, log_q = classifier(torch.cat([real, copy])).log_softmax(1).chunk(2)
+            if self.consistency == "information":
+                losses["consistency"] = information_loss(
+                    log_p.exp(), log_q.exp(), run.module.shares
+                )
+            else:
+                losses["consistency"] = consistency_kl(log_p.exp(), log_q).mean()
+            loss = loss + weight * losses["consistency"]
         run.net.minimize(loss, "classifier")
         return losses
 

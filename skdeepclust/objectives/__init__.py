@@ -19,6 +19,7 @@ from ._assignment import (
 from ._mixture import (
     consistency_kl,
     expected_log_density,
+    information_loss,
     log_density,
     mixture_log_likelihood,
     mixture_log_posterior,
@@ -47,6 +48,7 @@ __all__ = [
     "gaussian_log_likelihood",
     "gradient_penalty",
     "harden_assignment",
+    "information_loss",
     "interpolate",
     "log_density",
     "mixture_log_likelihood",

@@ -127,12 +127,38 @@ def shared_information(
         At most ``log(n_clusters)``.
     """
     one_hot, one_hot_tr = (F.one_hot(c, n_clusters).float() for c in (labels, labels_tr))
-    joint = torch.einsum("n...j,n...k->...jk", one_hot, one_hot_tr) / len(labels)
+    share, conditional = _shares_and_conditional(one_hot, one_hot_tr)
+    return entropy(share) - (1 + penalty) * conditional
+
+
+def information_loss(posterior: Tensor, posterior_tr: Tensor, prior: Tensor) -> Tensor:
+    """``H(c | c') + KL(c ‖ prior)`` of the clusters c of samples and c' of their copies, in nats.
+
+    With equal shares ``log K - I(c; c')``, what invariant information clustering lowers (Ji,
+    Henriques and Vedaldi, 2019); with others, these are the marginal that costs nothing.
+
+    Parameters
+    ----------
+    posterior, posterior_tr : Tensor of shape (n, ..., n_clusters)
+        Of the samples and of their copies.
+    prior : Tensor of shape (n_clusters,)
+
+    Returns
+    -------
+    Tensor of shape (...)
+        At least 0: every sample surely in the cluster of its copy, in the shares of the prior.
+    """
+    share, conditional = _shares_and_conditional(posterior, posterior_tr)
+    return conditional - entropy(share) - (share * prior.log()).sum(-1)
+
+
+def _shares_and_conditional(p: Tensor, p_tr: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares of the clusters, (..., K), and what is open of one when that of the copy is known."""
+    joint = torch.einsum("n...j,n...k->...jk", p, p_tr) / len(p)
     joint = (joint + joint.mT) / 2  # which of the two is the copy does not matter
+    joint = joint.clamp_min(torch.finfo(joint.dtype).tiny)  # the entropy's slope at 0 is infinite
     share = joint.sum(-1)
-    marginal = entropy(share)
-    conditional = entropy(joint.flatten(-2)) - marginal
-    return marginal - (1 + penalty) * conditional
+    return share, entropy(joint.flatten(-2)) - entropy(share)
 
 
 def consistency_kl(posterior: Tensor, log_posterior: Tensor) -> Tensor:
