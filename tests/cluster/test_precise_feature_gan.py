@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from sklearn.cluster import KMeans
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_digits, make_blobs
+from sklearn.metrics import euclidean_distances, normalized_mutual_info_score
 from torch import nn
 
 from skdeepclust import PreciseFeatureGAN
@@ -206,7 +207,97 @@ def test_consistency_is_trained_where_images_are_warped(images):
     without = small(augment="affine", consistency_weight=0.0, max_epochs=3).fit(images)
     assert "consistency" in with_copies.history_[-1]
     assert not np.array_equal(with_copies.transform(images), without.transform(images))
-    assert "consistency" not in small(max_epochs=3).fit(images).history_[-1]
+    assert "consistency" not in small(augment=None, max_epochs=3).fit(images).history_[-1]
+
+
+def copies_of(X, **params):
+    """What the classifier's steps get beside generated samples: start, copies."""
+    seen = []
+
+    class Spy(PreciseFeatureGAN):
+        __init__ = PreciseFeatureGAN.__init__
+
+        def _classifier_step(self, run, real, codes, fake, taught, copies):
+            seen.append((real, taught, copies))
+            return super()._classifier_step(run, real, codes, fake, taught, copies)
+
+    model = Spy(3, random_state=0, **SMALL | {"classifier_steps": 1} | params).fit(X)
+    return model, seen
+
+
+def test_copies_are_neighbours(blobs):
+    """Of the ten nearest; what a sample's answer shall be alike with counts for more and more."""
+    X = blobs[0].astype(np.float32)
+    model, seen = copies_of(X, init="random", consistency_weight=2.0, max_epochs=4)
+    assert [copies[1] for _, _, copies in seen] == [0.0, 0.5, 1.0, 1.5]
+    distances = euclidean_distances(X)
+    tenth = np.sort(distances, 1)[:, 9]
+    drawn = set()
+    for real, _, (copy_, _) in seen:
+        a, b = (model.module_.standardize.inverse(x).numpy() for x in (real, copy_))
+        places = [euclidean_distances(x, X).argmin(1) for x in (a, b)]
+        assert (distances[places[0], places[1]] <= tenth[places[0]]).all()
+        drawn |= set(zip(*places, strict=True))
+    assert len(drawn) > 90  # not the same one every time
+
+
+def test_auto_copies_are_neighbours_but_beside_a_start_and_in_few_dimensions():
+    rng = np.random.RandomState(0)
+    noise = 0.5 + 0.25 * rng.standard_normal((200, 4))
+    marked, _ = make_artifact(noise, random_state=0)
+    for X, asked, expected in (
+        (noise, {}, (False, True)),
+        (noise, {"consistency_weight": 0.0}, (False, False)),
+        (noise, {"augment": None}, (False, False)),
+        (noise[:, :2], {}, (False, False)),
+        (noise[:, :2], {"augment": "neighbors"}, (False, True)),
+        (marked, {}, (True, False)),
+        (marked, {"augment": "neighbors"}, (True, True)),
+        (marked, {"init": "random"}, (False, True)),
+    ):
+        model, seen = copies_of(X, max_epochs=1, **asked)
+        _, taught, copies = seen[0]
+        assert (taught is not None, copies is not None) == expected, asked
+        assert ("consistency" in model.history_[-1]) == expected[1]
+
+
+@pytest.mark.parametrize("consistency", ["information", "kl"])
+def test_consistency_is_what_it_is_called(blobs, consistency):
+    """From the classifier before its step."""
+    pairs = []
+
+    class Spy(PreciseFeatureGAN):
+        __init__ = PreciseFeatureGAN.__init__
+
+        def _classifier_step(self, run, real, codes, fake, taught, copies):
+            with torch.no_grad():
+                p, q = (run.module.classifier(x).softmax(1).double() for x in (real, copies[0]))
+            if consistency == "information":
+                joint = (p.T @ q + q.T @ p) / (2 * len(p))
+                share = joint.sum(0)
+                expected = (joint * (share / joint).log()).sum()
+                expected = expected + (share * (share / torch.tensor([0.5, 0.3, 0.2])).log()).sum()
+            else:
+                expected = (p * (p / q).log()).sum(1).mean()
+            found = super()._classifier_step(run, real, codes, fake, taught, copies)
+            pairs.append((found["consistency"], expected))
+            return found
+
+    params = SMALL | {"max_epochs": 3, "cluster_prior": (5, 3, 2), "init": "random"}
+    Spy(3, random_state=0, consistency=consistency, **params).fit(blobs[0])
+    for found, expected in pairs:
+        assert found.item() == pytest.approx(expected.item(), rel=1e-3, abs=1e-6)
+
+
+def test_neighbours_take_clusters_to_the_classes_of_digits():
+    """Where the classifier has learned from generated samples alone, it falls behind them."""
+    X, y = load_digits(return_X_y=True)
+    few = {"max_epochs": 30, "random_state": 0}
+    with_neighbors, without = (
+        normalized_mutual_info_score(y, PreciseFeatureGAN(10, augment=a, **few).fit_predict(X))
+        for a in ("auto", None)
+    )
+    assert with_neighbors > without + 0.05
 
 
 class History(list):
@@ -427,6 +518,9 @@ def test_papers_settings_are_parameters(dataset):
         ({"cluster_prior": "estimated"}, "'cluster_prior' parameter"),
         ({"weight_growth": 0.5}, "'weight_growth' parameter"),
         ({"critic_steps": 0}, "'critic_steps' parameter"),
+        ({"augment": "affine"}, "augment='affine' needs images"),
+        ({"augment": "mirror"}, "'augment' parameter"),
+        ({"consistency": "l2"}, "'consistency' parameter"),
     ],
 )
 def test_bad_parameters(blobs, params, message):

@@ -12,6 +12,7 @@ import torch
 from skdeepclust.objectives import (
     consistency_kl,
     expected_log_density,
+    information_loss,
     mixture_log_likelihood,
     mixture_log_posterior,
     share_scale,
@@ -137,7 +138,7 @@ def test_posterior_without_evidence_is_the_prior_at_any_temperature(case, temper
 
 def test_posterior_is_certain_at_low_and_the_prior_at_high_temperature(case):
     a, log_prior = tensors(case[0], np.log(case[2]))
-    certain = torch.nn.functional.one_hot(a.argmax(-1), K).double()
+    certain = torch.torch.nn.functional.one_hot(a.argmax(-1), K).double()
     torch.testing.assert_close(mixture_log_posterior(a, log_prior, 1e-5).exp(), certain)
     nearly = mixture_log_posterior(a, log_prior, 1e9).exp()
     torch.testing.assert_close(nearly, log_prior.exp().expand_as(nearly))
@@ -435,6 +436,43 @@ def test_shared_information_of_independent_clusters():
     labels, labels_tr = torch.arange(16) % K, torch.arange(16) // K
     assert shared_information(labels, labels_tr, K).item() == pytest.approx(0, abs=1e-6)
     assert shared_information(labels, labels_tr, K, 2.0).item() == pytest.approx(-2 * math.log(K))
+
+
+@pytest.mark.parametrize("shares", [np.full(K, 1 / K), np.arange(1, K + 1) / (K * (K + 1) / 2)])
+def test_information_loss_of_answers(rng, shares):
+    """From the joint shares of pairs, counted one by one."""
+    p, p_tr = rng.dirichlet(np.ones(K), (2, 30))
+    joint = np.mean([np.outer(a, b) + np.outer(b, a) for a, b in zip(p, p_tr, strict=True)], 0) / 2
+    share = joint.sum(0)
+    expected = -(joint * np.log(joint / share)).sum() + (share * np.log(share / shares)).sum()
+    found = information_loss(*map(torch.from_numpy, (p, p_tr, shares)))
+    assert found.item() == pytest.approx(expected)
+
+
+def test_information_loss_of_equal_shares_is_what_is_missing_of_the_information():
+    labels, labels_tr = torch.arange(24) % K, torch.arange(24) // 2 % K
+    answers = [torch.nn.functional.one_hot(c, K).double() for c in (labels, labels_tr)]
+    found = information_loss(*answers, torch.full((K,), 1 / K, dtype=torch.float64))
+    missing = math.log(K) - shared_information(labels, labels_tr, K).item()
+    assert found.item() == pytest.approx(missing, abs=1e-6)
+
+
+def test_information_loss_is_least_for_sure_answers_in_the_shares_of_the_prior():
+    prior = torch.tensor([0.5, 0.25, 0.25])
+    one_hot = torch.nn.functional.one_hot(torch.tensor([0, 0, 1, 2]), 3).float()
+    logits = (one_hot * 1e3).requires_grad_()  # answers of 0 and 1, of which the slope is finite
+    loss = information_loss(logits.softmax(1), logits.softmax(1), prior)
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert logits.grad.abs().max() < 1e-6
+    unsure, other, crossed = 0.8 * one_hot + 0.2 / 3, one_hot.roll(1, dims=1), one_hot.roll(1, 0)
+    for p, p_tr in (
+        (unsure, unsure),
+        (other, other),
+        (one_hot, crossed),
+        (prior.expand(4, 3),) * 2,
+    ):
+        assert information_loss(p, p_tr, prior) > 0.1
 
 
 def test_penalty_prefers_unequal_classes_to_a_large_one_cut_in_two():
