@@ -161,7 +161,6 @@ class Run(Keeper):
             "settings": settings(self.module),
             "memory": self.memory,
             "findings": {name: getattr(self, name) for name in FINDINGS},
-            "history": [dict(epoch) for epoch in self.net.history],
             "generator": self.generator.get_state(),
             "rng": self.rng.get_state(legacy=False),
             # Of a user's network.
@@ -178,7 +177,9 @@ class Run(Keeper):
                 "optimizers": {n: o.state_dict() for n, o in net.optimizers_.items()},
                 "schedulers": {n: s.state_dict() for n, s in net.schedulers_.items()},
             }
-        return copied(state)
+        # An epoch that has ended does not change: copied, many short ones would take longer to keep
+        # than to train.
+        return copied(state) | {"history": list(self.net.history)}
 
     def _restore(self, state: dict) -> None:
         state = copied(state)

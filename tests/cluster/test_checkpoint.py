@@ -1,6 +1,7 @@
 """Fits that are ended from outside: killed and taken up again, interrupted, without a disk."""
 
 import errno
+import itertools
 import multiprocessing
 import os
 import shutil
@@ -16,6 +17,7 @@ from skorch.callbacks import Callback
 import skdeepclust
 from skdeepclust import DVC, Checkpoint, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust.cluster._checkpoint import CheckpointFile
+from skdeepclust.cluster._run import Run
 from skdeepclust.exceptions import CheckpointError, CheckpointWarning, NonFiniteLossWarning
 
 SMALL = {
@@ -406,3 +408,15 @@ def test_a_second_such_loss_raises(X):
     ):
         model.fit(X)
     assert not hasattr(model, "labels_")
+
+
+def test_epochs_that_ended_are_kept_as_they_are(X, monkeypatch):
+    """Copying all of them at the end of each would take longer than short ones themselves."""
+    states, state = [], Run.state
+    monkeypatch.setattr(Run, "state", lambda *args: states.append(state(*args)) or states[-1])
+    StatDEC(3, random_state=0, **SMALL[StatDEC]).fit(X)
+    histories = [state["history"] for state in states]
+    assert len(histories) > 3
+    for before, after in itertools.pairwise(histories):
+        assert len(after) - len(before) in (0, 1)  # none where a phase begins
+        assert all(a is b for a, b in zip(before, after, strict=False))
