@@ -108,6 +108,7 @@ METHODS = {
     "DVC": Method(ours(DVC), images=True),
     "NeuralMixtureEM": Method(ours(NeuralMixtureEM), images=True),
     "PreciseFeatureGAN": Method(ours(PreciseFeatureGAN), images=True),
+    "PreciseFeatureGAN, augment=None": Method(ours(PreciseFeatureGAN, augment=None), images=True),
     'PreciseFeatureGAN, augment="affine"': Method(
         ours(PreciseFeatureGAN, augment="affine"), images=True
     ),
@@ -118,7 +119,7 @@ def pairs(names, only):
     """Data and methods that go together."""
     for data in names:
         for method in only:
-            if not ("augment" in method and ("×" in data)):  # no images to warp
+            if not ("affine" in method and "×" in data):  # no images to warp
                 yield data, method
 
 

@@ -31,6 +31,7 @@ ESTIMATORS = {
     "NeuralMixtureEM": (NeuralMixtureEM, {}),
     "NeuralMixtureEM, images": (NeuralMixtureEM, {"input_shape": (1, 8, 8)}),
     "PreciseFeatureGAN": (PreciseFeatureGAN, {}),
+    "PreciseFeatureGAN, augment=None": (PreciseFeatureGAN, {"augment": None}),
     "DVC, images": (DVC, {"input_shape": (1, 8, 8)}),
     "StatDEC": (StatDEC, {}),
 }
