@@ -113,10 +113,10 @@ def map_rows(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows
     was_training = module.training
     module.eval()
     try:
-        parts, start, size = [], 0, inference_batch(rows)
+        found, start, size = None, 0, inference_batch(rows)
         while start < len(rows):
             try:
-                parts.append(_filled(function, rows[slice(start, start + size)]))
+                part = _filled(function, rows[slice(start, start + size)])
             except torch.OutOfMemoryError:
                 if size <= SMALLEST_BATCH:
                     raise
@@ -127,8 +127,11 @@ def map_rows(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows
                     stacklevel=2,
                 )
             else:
+                if found is None:  # written into, since joining parts would hold all of it twice
+                    found = part.new_empty((len(rows), *part.shape[1:]))
+                found[start : start + len(part)] = part
                 start += size
-        return torch.cat(parts)
+        return found
     finally:
         module.train(was_training)
 
