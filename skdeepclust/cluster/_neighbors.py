@@ -8,11 +8,12 @@ from functools import cached_property
 import numpy as np
 import torch
 from sklearn.neighbors import NearestNeighbors
+from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._sklearn_compat import warning_filters
 from ..objectives import shared_information
-from ..training import Rows
+from ..training import Rows, inference_batch
 
 # Neighbours that copies are drawn from, and samples that they come from.
 N_NEIGHBORS, NEIGHBOR_POOL = 10, 20_000
@@ -29,9 +30,14 @@ def find_neighbors(rows: Rows, rng: np.random.RandomState) -> Tensor:
     """Nearest neighbours of every row among (at most) NEIGHBOR_POOL rows, (n, N_NEIGHBORS)."""
     pool = np.sort(rng.permutation(len(rows))[:NEIGHBOR_POOL])
     search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(pool)))
+    found = []
     with warning_filters:
-        neighbors = search.fit(rows.X[pool]).kneighbors(rows.X, return_distance=False)
-    return torch.from_numpy(pool[neighbors])
+        # In parts and as float32: of uint8 it would hold every distance of a gigabyte at a time.
+        search.fit(rows.X[pool].astype(np.float32))
+        for part in gen_batches(len(rows), inference_batch(rows)):
+            asked = rows.X[part].astype(np.float32)
+            found.append(pool[search.kneighbors(asked, return_distance=False)])
+    return torch.from_numpy(np.concatenate(found))
 
 
 def neighbor_copies(

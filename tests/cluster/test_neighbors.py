@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import mutual_info_score
 
 from skdeepclust.cluster import _neighbors
-from skdeepclust.cluster._neighbors import NeighborInformation
+from skdeepclust.cluster._neighbors import NeighborInformation, find_neighbors
 from skdeepclust.training import Rows
 
 
@@ -70,3 +70,21 @@ def test_large_data_are_compared_on_a_part(monkeypatch, name, value):
 def test_fewest_samples():
     assert information(np.random.RandomState(0).rand(3, 4), [0, 1, 1], 2) < np.log(2)
     assert information(np.ones((1, 4), np.float32), [0], 1) == 0.0
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_neighbours_against_a_full_search_in_parts(dtype, monkeypatch):
+    """Of every sample, itself the first of them; among some of the data where these are many."""
+    X = np.random.RandomState(0).permutation(60 * 4).reshape(60, 4).astype(dtype)
+    distance = np.linalg.norm(X[:, None].astype(float) - X[None], axis=2)
+    monkeypatch.setattr(_neighbors, "inference_batch", lambda rows: 7)
+    found = find_neighbors(rows_of(X), np.random.RandomState(0)).numpy()
+    nearest = np.sort(distance, axis=1)[:, :10]  # ranks may tie
+    np.testing.assert_allclose(np.take_along_axis(distance, found, 1), nearest, rtol=1e-5)
+    assert (found[:, 0] == np.arange(60)).all()
+    monkeypatch.setattr(_neighbors, "NEIGHBOR_POOL", 20)
+    found = find_neighbors(rows_of(X), np.random.RandomState(0)).numpy()
+    pool = np.unique(found)
+    assert len(pool) <= 20
+    nearest = np.sort(distance[:, pool], axis=1)[:, :10]
+    np.testing.assert_allclose(np.take_along_axis(distance, found, 1), nearest, rtol=1e-5)
