@@ -206,7 +206,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     A generator makes samples from the number of a cluster and noise, a critic sees to it that they
     look like the data, and a classifier recovers the number from the sample (eq. 5 to 7 of [1]_).
     What the number comes to stand for is the feature whose values fall into clusters, and the
-    classifier, which has learned from generated samples alone, clusters the data by it.
+    classifier, which in the paper learns from generated samples alone, clusters the data by it.
 
     Parameters
     ----------
@@ -517,7 +517,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         module, net, game = run.module, run.net, self._game()
         # A batch of the engine is what one step of the generator takes.
         batch_size, net.batch_size = net.batch_size, game.critic_steps * net.batch_size
-        warp, run.transform = self._make_transforms(run)
+        augment = self._copies(run)
+        warp = self._make_warp(run, augment)
+        run.transform = self._make_transform(run, augment, warp)
         networks = {
             "generator": (module.generator, 1),
             "critic": (module.critic, game.critic_steps),
@@ -581,24 +583,24 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         few = few_dimensions(self.input_shape_, self.n_clusters)
         return None if few or "start" in run.memory else "neighbors"
 
-    def _make_transforms(
-        self, run: Run
-    ) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor] | None]:
-        """What generated samples go through before the classifier, and what gives the copies of
-        real ones, or None; on standardised samples."""
-        augment, standardize = self._copies(run), run.module.standardize
+    def _make_warp(self, run: Run, augment: str | Callable | None) -> Callable[[Tensor], Tensor]:
+        """What samples go through where there are warped ones, standardised as they are."""
         if augment in (None, "neighbors"):
-            if augment is None or self.consistency_weight == 0:
-                return lambda x: x, None
+            return lambda x: x
+        warp, standardize = make_augmentation(augment, run.generator), run.module.standardize
+        return lambda x: standardize(warp(standardize.inverse(x)))
+
+    def _make_transform(
+        self, run: Run, augment: str | Callable | None, warp: Callable[[Tensor], Tensor]
+    ) -> Callable[[Tensor, Tensor], Tensor] | None:
+        """What gives the copies of real samples, or None."""
+        if augment is None or self.consistency_weight == 0:
+            return None
+        if augment == "neighbors":
             # The same ones when a training is taken up again.
             neighbors = neighbor_copies(run.rows, np.random.RandomState(0), run.generator)
-            return lambda x: x, lambda index, x: standardize(neighbors(index))
-        warp = make_augmentation(augment, run.generator)
-
-        def warped(x: Tensor) -> Tensor:
-            return standardize(warp(standardize.inverse(x)))
-
-        return warped, None if self.consistency_weight == 0 else lambda index, x: warped(x)
+            return lambda index, x: run.module.standardize(neighbors(index))
+        return lambda index, x: warp(x)
 
     @staticmethod
     def _parts(run: Run, n: int, steps: int, size: int) -> Iterator[Tensor]:

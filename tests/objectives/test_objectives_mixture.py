@@ -138,7 +138,7 @@ def test_posterior_without_evidence_is_the_prior_at_any_temperature(case, temper
 
 def test_posterior_is_certain_at_low_and_the_prior_at_high_temperature(case):
     a, log_prior = tensors(case[0], np.log(case[2]))
-    certain = torch.torch.nn.functional.one_hot(a.argmax(-1), K).double()
+    certain = torch.nn.functional.one_hot(a.argmax(-1), K).double()
     torch.testing.assert_close(mixture_log_posterior(a, log_prior, 1e-5).exp(), certain)
     nearly = mixture_log_posterior(a, log_prior, 1e9).exp()
     torch.testing.assert_close(nearly, log_prior.exp().expand_as(nearly))
