@@ -109,9 +109,6 @@ METHODS = {
     "NeuralMixtureEM": Method(ours(NeuralMixtureEM), images=True),
     "PreciseFeatureGAN": Method(ours(PreciseFeatureGAN), images=True),
     "PreciseFeatureGAN, augment=None": Method(ours(PreciseFeatureGAN, augment=None), images=True),
-    'PreciseFeatureGAN, augment="affine"': Method(
-        ours(PreciseFeatureGAN, augment="affine"), images=True
-    ),
 }
 
 
@@ -169,7 +166,7 @@ def table() -> None:
         "seeds, each run in a process of its own; default settings; mean recall per class, and the "
         "recall of the rarest class. ClustPy's methods and the bare autoencoder have StatDEC's "
         "network and batch size, at most a third more steps of pretraining and, on all of MNIST, "
-        "15 and 10 epochs where it has 10 and 6, at ClustPy's rates; one row has DEC with "
+        "15 and 10 epochs where it has 10 and 4, at ClustPy's rates; one row has DEC with "
         "StatDEC's epochs, one also with its rate, in the joint phase twenty times ClustPy's "
         "(its schedule). Memory: the "
         "peak above what was held before the fit.",

@@ -1,7 +1,7 @@
 """PreciseFeatureGAN's benchmarks.
 
 ``python -m benchmarks.precise_feature_gan ring | artifact | images | uniformity |
-uniformity_mnist | defaults | orl | speed | table``
+uniformity_mnist | defaults | copies | orl | speed | table``
 
 ORL is read from ``orl.npz`` in the folder that the environment variable SKDEEPCLUST_DATA names.
 Each run is one file in ``benchmarks/results/precise_feature_gan``; one that is there is not run
@@ -145,6 +145,20 @@ def defaults(seeds):
     for seed in seeds:
         for method, changed in CHANGES.items():
             BENCH.measure("defaults, digits", method, gan(seed, 10, **changed), seed, X, y)
+
+
+# Which copies of images the answers shall be alike for.
+COPIES = ("auto", "strong_affine", "affine", "neighbors", None)
+
+
+def copies(seeds):
+    """Digits as images."""
+    X, y = load_digits(return_X_y=True)
+    images = (X.reshape(-1, 1, 8, 8) / 16).astype(np.float32)
+    for seed in seeds:
+        for augment in COPIES:
+            estimator = gan(seed, 10, augment=augment)
+            BENCH.measure("copies, digits", f"augment = {augment}", estimator, seed, images, y)
 
 
 def faces(seeds):
@@ -292,6 +306,7 @@ if __name__ == "__main__":
             "uniformity": (uniformity, 3),
             "uniformity_mnist": (uniformity_mnist, 3),
             "defaults": (defaults, 3),
+            "copies": (copies, 3),
             "orl": (faces, 3),
             "speed": (speed, 1),
         }

@@ -210,7 +210,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         most 100 epochs; for "mlp" 1,500 steps, but at least 10 and at most 100 epochs.
     max_epochs : int >= 1 or "auto", default='auto'
         Epochs of the joint training. "auto" makes 400 training steps, a part of an epoch where
-        there are so many samples, but at most 40 epochs; for "mlp" 600 steps, but at least 6 and
+        there are so many samples, but at most 40 epochs; for "mlp" 600 steps, but at least 4 and
         at most 40 epochs.
     batch_size : int >= 2 or "auto", default='auto'
         Samples per step. "auto" is 128, less for fewer than 3,200 samples, at least 32.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import gen_batches
 from torch import Tensor
@@ -17,6 +19,9 @@ from ..training import Rows, inference_batch
 
 # Neighbours that copies are drawn from, and samples that they come from.
 N_NEIGHBORS, NEIGHBOR_POOL = 10, 20_000
+# Where there are more than twice as many features, the search is along so many principal
+# components: for MNIST a fifth of the time, and neighbours have the same digit no less often.
+SEARCHED = 50
 # Restarts are compared on so many samples, fewer where they have more numbers than that in all; and
 # on so many neighbours of each among them.
 COMPARED, MOST_NUMBERS, COMPARED_NEIGHBORS = 5_000, 2**25, 5
@@ -33,11 +38,24 @@ def find_neighbors(rows: Rows, rng: np.random.RandomState) -> Tensor:
     found = []
     with warning_filters:
         # In parts and as float32: of uint8 it would hold every distance of a gigabyte at a time.
-        search.fit(rows.X[pool].astype(np.float32))
-        for part in gen_batches(len(rows), inference_batch(rows)):
-            asked = rows.X[part].astype(np.float32)
+        part = rows.X[pool].astype(np.float32)
+        reduced = _principal(part)
+        search.fit(reduced(part))
+        for where in gen_batches(len(rows), inference_batch(rows)):
+            asked = reduced(rows.X[where].astype(np.float32))
             found.append(pool[search.kneighbors(asked, return_distance=False)])
     return torch.from_numpy(np.concatenate(found))
+
+
+def _principal(part: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """What takes rows like these (n, n_features) to what is searched."""
+    if part.shape[1] <= 2 * SEARCHED or len(part) <= SEARCHED:
+        return lambda X: X
+    unit = max(np.abs(part).max(), np.finfo(np.float32).tiny)  # squares neither over nor under
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # what share of no variance at all
+        pca = PCA(SEARCHED, random_state=0).fit(part / unit)
+    return lambda X: pca.transform(X / unit)
 
 
 def neighbor_copies(

@@ -88,6 +88,9 @@ MANY_DIMENSIONS = Game(
     most_epochs=1_000,
 )
 
+# Real samples that the classifier sees in a step beside a copy of each. In as few as 64 the shares
+# of ten clusters are mostly chance.
+N_PAIRS = 256
 # The entropy of answers for real samples takes a pass that trains nothing: not at every step.
 WATCHED_EVERY = 10
 # A run has diverged where the critic's distance grew by so much from its least ...
@@ -260,19 +263,21 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         falls from 1 to 0 in the course of the training. The direction is an independent component
         of at most 5,000 samples (FastICA). Where there is none, with fewer features than clusters,
         and with "random", generator and classifier begin from nothing, as in the paper.
-    augment : {"auto", "neighbors", "affine", "strong_affine", "image"}, callable or None, \
-            default='auto'
+    augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "image"}, \
+            callable or None, default='auto'
         What makes the copies of samples for which the classifier's answers shall be the same.
-        "neighbors" takes one of the ten nearest neighbours of a sample in its place; the others,
-        for images, warp, both the real ones and the generated ones that the classifier learns
-        from. "auto" is "neighbors", but None for fewer features than clusters, and where ``init``
-        found groups: along a single direction, which neighbours need not share. None, as in most
-        of the paper: the classifier learns from generated samples alone.
+        "neighbors" takes one of the ten nearest neighbours of a sample in its place. The others are
+        for images: "affine", "strong_affine", "image" and a callable on batches (n, C, H, W) warp
+        the sample, "warped_neighbors" one of its neighbours by "strong_affine", and with it the
+        generated samples that the classifier learns from are warped too. "auto" is
+        "warped_neighbors" for images and "neighbors" for others, but None for fewer features than
+        clusters, and where ``init`` found groups: along a single direction, which copies need not
+        share. None, as in most of the paper: the classifier learns from generated samples alone.
     consistency : {"information", "kl"}, default='information'
-        The loss on pairs of a real sample and its copy: ``H(c | c') + KL(c ‖ cluster_prior)`` of
-        their clusters in a batch, which is least where the answers are sure, alike for both and
-        spread over the clusters [3]_; or ``KL(p ‖ q)`` of the two answers, which the same answer
-        for everything satisfies.
+        The loss on pairs of a real sample and its copy, 256 a step: ``H(c | c') +
+        KL(c ‖ cluster_prior)`` of their clusters, which is least where the answers are sure, alike
+        for both and spread over the clusters [3]_; or ``KL(p ‖ q)`` of the two answers, which the
+        same answer for everything satisfies.
     consistency_weight : float >= 0, default=1.0
         Weight of that loss in the classifier's at the end of the training, up to which it rises
         from 0.
@@ -395,7 +400,11 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         "critic_steps": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "classifier_steps": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "init": [StrOptions({"projection", "random"})],
-        "augment": [StrOptions({"auto", "neighbors", *AUGMENTATIONS}), callable, None],
+        "augment": [
+            StrOptions({"auto", "neighbors", "warped_neighbors", *AUGMENTATIONS}),
+            callable,
+            None,
+        ],
         "consistency": [StrOptions({"information", "kl"})],
         "consistency_weight": [Interval(Real, 0, None, closed="left")],
     }
@@ -519,7 +528,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         batch_size, net.batch_size = net.batch_size, game.critic_steps * net.batch_size
         augment = self._copies(run)
         warp = self._make_warp(run, augment)
-        run.transform = self._make_transform(run, augment, warp)
+        draw_pairs = self._make_pairs(run, augment, warp)
         networks = {
             "generator": (module.generator, 1),
             "critic": (module.critic, game.critic_steps),
@@ -551,13 +560,13 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
                 fakes.append(self._draw(run, len(real), noise_scale))
                 losses |= self._critic_step(run, real, fakes[-1][1])
             places, past = index[part], number / n_steps
-            taught = copies = None
+            taught = pairs = None
             if "start" in memory:
-                taught = memory["start"][places].to(x.device), 1 - past
-            if run.transform is not None:
-                copies = run.transform(places, real), past * self.consistency_weight
+                taught = real, memory["start"][places].to(x.device), 1 - past
+            if draw_pairs is not None:
+                pairs = *draw_pairs(), past * self.consistency_weight
             for codes, fake in itertools.islice(itertools.cycle(fakes), game.classifier_steps):
-                losses |= self._classifier_step(run, real, codes, warp(fake), taught, copies)
+                losses |= self._classifier_step(run, codes, warp(fake), taught, pairs)
             if number % WATCHED_EVERY == 0:
                 with torch.no_grad():
                     memory["entropy"] = entropy(module.classifier(real).softmax(1)).mean()
@@ -580,27 +589,35 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         """``augment``, resolved."""
         if self.augment != "auto":
             return self.augment
-        few = few_dimensions(self.input_shape_, self.n_clusters)
-        return None if few or "start" in run.memory else "neighbors"
+        if few_dimensions(self.input_shape_, self.n_clusters) or "start" in run.memory:
+            return None
+        return "warped_neighbors" if len(self.input_shape_) == 3 else "neighbors"
 
     def _make_warp(self, run: Run, augment: str | Callable | None) -> Callable[[Tensor], Tensor]:
         """What samples go through where there are warped ones, standardised as they are."""
         if augment in (None, "neighbors"):
             return lambda x: x
+        if augment == "warped_neighbors":
+            augment = "strong_affine"
         warp, standardize = make_augmentation(augment, run.generator), run.module.standardize
         return lambda x: standardize(warp(standardize.inverse(x)))
 
-    def _make_transform(
+    def _make_pairs(
         self, run: Run, augment: str | Callable | None, warp: Callable[[Tensor], Tensor]
-    ) -> Callable[[Tensor, Tensor], Tensor] | None:
-        """What gives the copies of real samples, or None."""
+    ) -> Callable[[], tuple[Tensor, Tensor]] | None:
+        """What draws real samples and a copy of each, or None."""
         if augment is None or self.consistency_weight == 0:
             return None
-        if augment == "neighbors":
+        rows, standardize, copies = run.rows, run.module.standardize, run.rows.__getitem__
+        if augment in ("neighbors", "warped_neighbors"):
             # The same ones when a training is taken up again.
-            neighbors = neighbor_copies(run.rows, np.random.RandomState(0), run.generator)
-            return lambda index, x: run.module.standardize(neighbors(index))
-        return lambda index, x: warp(x)
+            copies = neighbor_copies(rows, np.random.RandomState(0), run.generator)
+
+        def draw() -> tuple[Tensor, Tensor]:
+            index = torch.randint(len(rows), (min(N_PAIRS, len(rows)),), generator=run.generator)
+            return standardize(rows[index]), warp(standardize(copies(index)))
+
+        return draw
 
     @staticmethod
     def _parts(run: Run, n: int, steps: int, size: int) -> Iterator[Tensor]:
@@ -646,11 +663,10 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     def _classifier_step(
         self,
         run: Run,
-        real: Tensor,
         codes: Tensor,
         fake: Tensor,
-        taught: tuple[Tensor, float] | None,
-        copies: tuple[Tensor, float] | None,
+        taught: tuple[Tensor, Tensor, float] | None,
+        pairs: tuple[Tensor, Tensor, float] | None,
     ) -> dict[str, Tensor]:
         """Eq. 6; beside it, each with its weight, the groups of real samples where there was a
         start, and the same answer for their copies."""
@@ -662,11 +678,11 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             "fake_accuracy": (logits.argmax(1) == codes).float().mean(),
         }
         if taught is not None:
-            groups, weight = taught
+            real, groups, weight = taught
             losses["start"] = F.cross_entropy(classifier(real), groups)
             loss = loss + weight * losses["start"]
-        if copies is not None:
-            copy, weight = copies
+        if pairs is not None:
+            real, copy, weight = pairs
             log_p, log_q = classifier(torch.cat([real, copy])).log_softmax(1).chunk(2)
             if self.consistency == "information":
                 losses["consistency"] = information_loss(

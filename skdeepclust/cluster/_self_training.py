@@ -34,7 +34,7 @@ from ._start import start_responsibilities
 
 # Training steps, and how many epochs they may make.
 PRETRAINING = {"steps": 1500, "at_least": 10, "at_most": 100}
-JOINT_TRAINING = {"steps": 600, "at_least": 6, "at_most": 40}
+JOINT_TRAINING = {"steps": 600, "at_least": 4, "at_most": 40}
 
 
 class SelfTrainingModule(ClusteringModule):

@@ -139,7 +139,7 @@ class StatDEC(SelfTrainingClusterer):
     pretrain_epochs : int >= 0 or "auto", default='auto'
         "auto" makes 1,500 training steps, but at least 10 and at most 100 epochs.
     max_epochs : int >= 1 or "auto", default='auto'
-        Epochs of the joint training. "auto" makes 600 training steps, but at least 6 and at most
+        Epochs of the joint training. "auto" makes 600 training steps, but at least 4 and at most
         40 epochs.
     batch_size : int >= 2 or "auto", default='auto'
         Samples per step. "auto" is 256, less for fewer than 6,400 samples, at least 32.

@@ -76,8 +76,17 @@ def affine_warp(x: Tensor, generator: torch.Generator, ranges: AffineRanges = MI
     theta = torch.stack(
         [cos, (shear * cos - sin) * aspect, right, sin / aspect, cos + shear * sin, down], 1
     ).view(n, 2, 3)
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)  # (n, H, W, 2)
-    return F.grid_sample(x, grid, align_corners=False)
+    return F.grid_sample(x, _affine_grid(theta, *x.shape[2:]), align_corners=False)
+
+
+def _affine_grid(theta: Tensor, height: int, width: int) -> Tensor:
+    """torch's affine_grid, (n, 2, 3) -> (n, height, width, 2), as one product of matrices: torch
+    has one for each image, which took a CPU 25 times as long on 256 of 28 x 28."""
+    down, right = ((torch.arange(n, device=theta.device) * 2 + 1) / n - 1 for n in (height, width))
+    places = torch.stack(
+        [*torch.meshgrid(right, down, indexing="xy"), theta.new_ones(height, width)]
+    )
+    return (theta.flatten(0, 1) @ places.flatten(1)).view(-1, 2, height, width).permute(0, 2, 3, 1)
 
 
 def color_jitter(x: Tensor, generator: torch.Generator) -> Tensor:

@@ -88,3 +88,29 @@ def test_neighbours_against_a_full_search_in_parts(dtype, monkeypatch):
     assert len(pool) <= 20
     nearest = np.sort(distance[:, pool], axis=1)[:, :10]
     np.testing.assert_allclose(np.take_along_axis(distance, found, 1), nearest, rtol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1, 1e25])
+def test_many_features_are_searched_along_principal_components(unit, monkeypatch):
+    """What is all along some of them has the same neighbours."""
+    rng = np.random.RandomState(0)
+    z = rng.standard_normal((150, 40))
+    X = (z @ np.linalg.qr(rng.standard_normal((200, 40)))[0].T * unit).astype(np.float32)
+    widths, fit = [], _neighbors.NearestNeighbors.fit
+    monkeypatch.setattr(
+        _neighbors.NearestNeighbors,
+        "fit",
+        lambda self, X: widths.append(X.shape[1]) or fit(self, X),
+    )
+    found = find_neighbors(rows_of(X), rng).numpy()
+    distance = np.linalg.norm(z[:, None] - z[None], axis=2)
+    nearest = np.sort(distance, axis=1)[:, :10]
+    np.testing.assert_allclose(np.take_along_axis(distance, found, 1), nearest, atol=1e-3)
+    for part in (X[:, :100], X[:50]):  # too few to be worth it, or to have so many
+        find_neighbors(rows_of(part), rng)
+    assert widths == [50, 100, 200]
+
+
+@pytest.mark.filterwarnings("error")
+def test_samples_that_are_all_the_same_have_neighbours():
+    assert find_neighbors(rows_of(np.ones((60, 200))), np.random.RandomState(0)).shape == (60, 10)

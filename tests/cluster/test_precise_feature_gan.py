@@ -211,15 +211,15 @@ def test_consistency_is_trained_where_images_are_warped(images):
 
 
 def copies_of(X, **params):
-    """What the classifier's steps get beside generated samples: start, copies."""
+    """What the classifier's steps get beside generated samples: the start, pairs."""
     seen = []
 
     class Spy(PreciseFeatureGAN):
         __init__ = PreciseFeatureGAN.__init__
 
-        def _classifier_step(self, run, real, codes, fake, taught, copies):
-            seen.append((real, taught, copies))
-            return super()._classifier_step(run, real, codes, fake, taught, copies)
+        def _classifier_step(self, run, codes, fake, taught, pairs):
+            seen.append((taught, pairs))
+            return super()._classifier_step(run, codes, fake, taught, pairs)
 
     model = Spy(3, random_state=0, **SMALL | {"classifier_steps": 1} | params).fit(X)
     return model, seen
@@ -229,16 +229,39 @@ def test_copies_are_neighbours(blobs):
     """Of the ten nearest; what a sample's answer shall be alike with counts for more and more."""
     X = blobs[0].astype(np.float32)
     model, seen = copies_of(X, init="random", consistency_weight=2.0, max_epochs=4)
-    assert [copies[1] for _, _, copies in seen] == [0.0, 0.5, 1.0, 1.5]
+    assert [weight for _, (_, _, weight) in seen] == [0.0, 0.5, 1.0, 1.5]
     distances = euclidean_distances(X)
     tenth = np.sort(distances, 1)[:, 9]
     drawn = set()
-    for real, _, (copy_, _) in seen:
+    for _, (real, copy_, _) in seen:
+        assert len(real) == len(copy_) == len(X)
         a, b = (model.module_.standardize.inverse(x).numpy() for x in (real, copy_))
         places = [euclidean_distances(x, X).argmin(1) for x in (a, b)]
         assert (distances[places[0], places[1]] <= tenth[places[0]]).all()
         drawn |= set(zip(*places, strict=True))
     assert len(drawn) > 90  # not the same one every time
+
+
+def test_copies_of_images_are_warped_neighbours(images, monkeypatch):
+    """By the same warp as what is generated; without it they are neighbours."""
+    name = "skdeepclust.cluster._precise_feature_gan.make_augmentation"
+    asked = []
+    monkeypatch.setattr(name, lambda augment, _: asked.append(augment) or (lambda x: 1 - x))
+    X = images.astype(np.float32)
+    few = {"max_epochs": 2, "init": "random"}
+    model, seen = copies_of(X, **few)
+    assert asked == ["strong_affine"]
+    distances = euclidean_distances(X.reshape(len(X), -1))
+    tenth = np.sort(distances, 1)[:, 9]
+    for _, (real, copy_, _) in seen:
+        a, b = (model.module_.standardize.inverse(x).flatten(1).numpy() for x in (real, copy_))
+        places = [euclidean_distances(x, X.reshape(len(X), -1)).argmin(1) for x in (a, 1 - b)]
+        assert (distances[places[0], places[1]] <= tenth[places[0]] + 1e-6).all()
+        assert (places[0] != places[1]).mean() > 0.5
+    _, seen = copies_of(X, augment="affine", **few)
+    for _, (real, copy_, _) in seen:  # the sample itself, warped
+        a, b = (model.module_.standardize.inverse(x) for x in (real, copy_))
+        torch.testing.assert_close(a, 1 - b, atol=1e-3, rtol=0)
 
 
 def test_auto_copies_are_neighbours_but_beside_a_start_and_in_few_dimensions():
@@ -256,8 +279,8 @@ def test_auto_copies_are_neighbours_but_beside_a_start_and_in_few_dimensions():
         (marked, {"init": "random"}, (False, True)),
     ):
         model, seen = copies_of(X, max_epochs=1, **asked)
-        _, taught, copies = seen[0]
-        assert (taught is not None, copies is not None) == expected, asked
+        taught, pairs = seen[0]
+        assert (taught is not None, pairs is not None) == expected, asked
         assert ("consistency" in model.history_[-1]) == expected[1]
 
 
@@ -269,9 +292,9 @@ def test_consistency_is_what_it_is_called(blobs, consistency):
     class Spy(PreciseFeatureGAN):
         __init__ = PreciseFeatureGAN.__init__
 
-        def _classifier_step(self, run, real, codes, fake, taught, copies):
+        def _classifier_step(self, run, codes, fake, taught, copies):
             with torch.no_grad():
-                p, q = (run.module.classifier(x).softmax(1).double() for x in (real, copies[0]))
+                p, q = (run.module.classifier(x).softmax(1).double() for x in copies[:2])
             if consistency == "information":
                 joint = (p.T @ q + q.T @ p) / (2 * len(p))
                 share = joint.sum(0)
@@ -279,7 +302,7 @@ def test_consistency_is_what_it_is_called(blobs, consistency):
                 expected = expected + (share * (share / torch.tensor([0.5, 0.3, 0.2])).log()).sum()
             else:
                 expected = (p * (p / q).log()).sum(1).mean()
-            found = super()._classifier_step(run, real, codes, fake, taught, copies)
+            found = super()._classifier_step(run, codes, fake, taught, copies)
             pairs.append((found["consistency"], expected))
             return found
 
@@ -519,6 +542,7 @@ def test_papers_settings_are_parameters(dataset):
         ({"weight_growth": 0.5}, "'weight_growth' parameter"),
         ({"critic_steps": 0}, "'critic_steps' parameter"),
         ({"augment": "affine"}, "augment='affine' needs images"),
+        ({"augment": "warped_neighbors"}, "augment='warped_neighbors' needs images"),
         ({"augment": "mirror"}, "'augment' parameter"),
         ({"consistency": "l2"}, "'consistency' parameter"),
     ],

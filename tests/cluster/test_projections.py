@@ -93,9 +93,9 @@ def test_what_is_taught_weighs_less_from_step_to_step(monkeypatch):
     """From 1 to next to nothing, along a line."""
     weights, step = [], PreciseFeatureGAN._classifier_step
 
-    def spy(self, run, real, codes, fake, taught, copies):
-        weights.append(taught[1])
-        return step(self, run, real, codes, fake, taught, copies)
+    def spy(self, run, codes, fake, taught, pairs):
+        weights.append(taught[-1])
+        return step(self, run, codes, fake, taught, pairs)
 
     monkeypatch.setattr(PreciseFeatureGAN, "_classifier_step", spy)
     X, _ = hidden(800)

@@ -7,6 +7,7 @@ from dataclasses import astuple, replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from skdeepclust.training import (
     AUGMENTATIONS,
@@ -35,6 +36,13 @@ def still(monkeypatch):
                 monkeypatch.setattr(_augment, name, 0.0)
 
     return switch
+
+
+@pytest.mark.parametrize(("height", "width"), [(9, 9), (5, 8)])
+def test_grid_is_torchs(height, width):
+    theta = torch.randn(3, 2, 3, generator=torch.Generator().manual_seed(0))
+    expected = F.affine_grid(theta, [3, 1, height, width], align_corners=False)
+    torch.testing.assert_close(_augment._affine_grid(theta, height, width), expected)
 
 
 def images(n=6, channels=3, height=9, width=9):
