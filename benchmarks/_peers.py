@@ -20,13 +20,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import minmax_scale
 from torch import nn
 
-from skdeepclust import StatDEC
-
 # StatDEC's network.
 WIDTHS, LATENT = (500, 500, 1000), 10
 # How long peers train: steps, and the epochs they may make. StatDEC has three quarters as many
 # before the joint training, and fewer epochs on large data.
 PRETRAINING, TRAINING = (2000, 15, 100), (600, 10, 40)
+# Nearly as short as StatDEC's.
+SHORTER = (1500, 10, 100), (600, 6, 40)
 
 
 def kmeans(n_clusters, seed):
@@ -114,11 +114,12 @@ def _dense(widths):
 
 
 class ClustPy:
-    """One of ClustPy's deep clusterings: "DEC", "IDEC", "DCN" or "VaDE"; what ``as_statdec``
-    names, "epochs" or "rate" of both phases, it has of StatDEC."""
+    """One of ClustPy's deep clusterings: "DEC", "IDEC", "DCN" or "VaDE"; ``lr`` is that of both
+    phases, where it is not ClustPy's."""
 
-    def __init__(self, name, n_clusters, seed, as_statdec=()):
-        self.name, self.n_clusters, self.seed, self.as_statdec = name, n_clusters, seed, as_statdec
+    def __init__(self, name, n_clusters, seed, schedules=(PRETRAINING, TRAINING), lr=None):
+        self.name, self.n_clusters, self.seed = name, n_clusters, seed
+        self.schedules, self.lr = schedules, lr
 
     def fit_predict(self, X):
         deep = import_clustpy()
@@ -126,17 +127,16 @@ class ClustPy:
         if self.name == "VaDE":
             network = deep.neural_networks.VariationalAutoencoder
             X = minmax_scale(X).clip(0, 1)  # its likelihood is one of values in [0, 1]
-        before, joint, rates = PRETRAINING, TRAINING, {}
-        if "epochs" in self.as_statdec:
-            before, joint = (tuple(s.values()) for s in StatDEC()._schedules())
-        if "rate" in self.as_statdec:
+        before, joint = (epochs(schedule, len(X)) for schedule in self.schedules)
+        rates = {}
+        if self.lr is not None:
             names = ("pretrain_optimizer_params", "clustering_optimizer_params")
-            rates = {key: {"lr": StatDEC().lr} for key in names}
+            rates = {key: {"lr": self.lr} for key in names}
         model = getattr(deep, self.name)(
             self.n_clusters,
             batch_size=batch(len(X)),
-            pretrain_epochs=epochs(before, len(X)),
-            clustering_epochs=epochs(joint, len(X)),
+            pretrain_epochs=before,
+            clustering_epochs=joint,
             **rates,
             neural_network=(network, {"layers": [X.shape[1], *WIDTHS, LATENT]}),
             embedding_size=LATENT,
