@@ -18,7 +18,7 @@ from ..objectives import shared_information
 from ..training import Rows, inference_batch
 
 # Neighbours that copies are drawn from, and samples that they come from.
-N_NEIGHBORS, NEIGHBOR_POOL = 10, 20_000
+N_NEIGHBORS, NEIGHBOR_POOL = 10, 5_000
 # Where there are more than twice as many features, the search is along so many principal
 # components: for MNIST a fifth of the time, and neighbours have the same digit no less often.
 SEARCHED = 50
