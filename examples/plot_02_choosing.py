@@ -50,7 +50,9 @@ def methods(name, k, n):
         "StatDEC": StatDEC(k, **short, random_state=0),
         "DVC": DVC(k, network="mlp", **short, random_state=0),
         "NeuralMixture\nEM": NeuralMixtureEM(k, input_shape=shape, random_state=0),
-        "PreciseFeature\nGAN": PreciseFeatureGAN(k, max_epochs=60_000 // n, random_state=0),
+        "PreciseFeature\nGAN": PreciseFeatureGAN(
+            k, input_shape=shape, max_epochs=60_000 // n, random_state=0
+        ),
     }
 
 
@@ -79,5 +81,4 @@ plt.show()
 # Round groups are found by all, and by a Gaussian mixture in no time. The column with gaps is lost
 # on who goes by distances. ``StatDEC`` and ``DVC`` cluster their embeddings by many mixtures of
 # several components at first, and find it; so does ``PreciseFeatureGAN``, which looks for such a
-# column, but is behind the others on digits, which differ in more than one feature. Of digits
-# ``NeuralMixtureEM`` is told that they are pictures.
+# column. Of digits ``NeuralMixtureEM`` and ``PreciseFeatureGAN`` are told that they are pictures.
