@@ -17,14 +17,16 @@ from .._sklearn_compat import warning_filters
 from ..objectives import shared_information
 from ..training import Rows, inference_batch
 
-# Neighbours that copies are drawn from, and samples that they come from.
+# Neighbours that copies are drawn from, and samples that they come from: among more of them they
+# lie nearer, and copies ask less of the classifier.
 N_NEIGHBORS, NEIGHBOR_POOL = 10, 5_000
 # Where there are more than twice as many features, the search is along so many principal
 # components: for MNIST a fifth of the time, and neighbours have the same digit no less often.
 SEARCHED = 50
-# Restarts are compared on so many samples, fewer where they have more numbers than that in all; and
-# on so many neighbours of each among them.
-COMPARED, MOST_NUMBERS, COMPARED_NEIGHBORS = 5_000, 2**25, 5
+# Restarts are compared on so many samples, and on so many neighbours of each among them.
+COMPARED, COMPARED_NEIGHBORS = 5_000, 5
+# Of either samples there are fewer where they have more numbers than that in all.
+MOST_NUMBERS = 2**25
 # Weight of disagreement beyond what it costs of the information. In trials the rank correlation
 # with accuracy was higher at 0 on digits (StatDEC .87, DVC .91; at 1 .72, .77) and lower on
 # long-tailed ones (DVC .58; .78): without it, clusters of equal size are preferred.
@@ -33,7 +35,8 @@ DISAGREEMENT = 1.0
 
 def find_neighbors(rows: Rows, rng: np.random.RandomState) -> Tensor:
     """Nearest neighbours of every row among (at most) NEIGHBOR_POOL rows, (n, N_NEIGHBORS)."""
-    pool = np.sort(rng.permutation(len(rows))[:NEIGHBOR_POOL])
+    size = min(NEIGHBOR_POOL, max(N_NEIGHBORS, MOST_NUMBERS // rows.X.shape[1]))
+    pool = np.sort(rng.permutation(len(rows))[:size])
     search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(pool)))
     found = []
     with warning_filters:

@@ -82,12 +82,14 @@ def test_neighbours_against_a_full_search_in_parts(dtype, monkeypatch):
     nearest = np.sort(distance, axis=1)[:, :10]  # ranks may tie
     np.testing.assert_allclose(np.take_along_axis(distance, found, 1), nearest, rtol=1e-5)
     assert (found[:, 0] == np.arange(60)).all()
-    monkeypatch.setattr(_neighbors, "NEIGHBOR_POOL", 20)
-    found = find_neighbors(rows_of(X), np.random.RandomState(0)).numpy()
-    pool = np.unique(found)
-    assert len(pool) <= 20
-    nearest = np.sort(distance[:, pool], axis=1)[:, :10]
-    np.testing.assert_allclose(np.take_along_axis(distance, found, 1), nearest, rtol=1e-5)
+    for name, value in (("NEIGHBOR_POOL", 20), ("MOST_NUMBERS", 60)):
+        with monkeypatch.context() as patch:
+            patch.setattr(_neighbors, name, value)
+            found = find_neighbors(rows_of(X), np.random.RandomState(0)).numpy()
+        pool = np.unique(found)
+        assert len(pool) == (20 if name == "NEIGHBOR_POOL" else 15)
+        nearest = np.sort(distance[:, pool], axis=1)[:, :10]
+        np.testing.assert_allclose(np.take_along_axis(distance, found, 1), nearest, rtol=1e-5)
 
 
 @pytest.mark.parametrize("unit", [1, 1e25])
