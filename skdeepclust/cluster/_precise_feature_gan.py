@@ -91,9 +91,6 @@ MANY_DIMENSIONS = Game(
 # Real samples that the classifier sees in a step beside a copy of each. In as few as 64 the shares
 # of ten clusters are mostly chance.
 N_PAIRS = 256
-# Share of the training in which the weight of their loss rises: before the game has found anything,
-# it would decide alone.
-PAIRS_RISE = 1 / 3
 # The entropy of answers for real samples takes a pass that trains nothing: not at every step.
 WATCHED_EVERY = 10
 # A run has diverged where the critic's distance grew by so much from its least ...
@@ -282,8 +279,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         for both and spread over the clusters [3]_; or ``KL(p ‖ q)`` of the two answers, which the
         same answer for everything satisfies.
     consistency_weight : float >= 0, default=1.0
-        Weight of that loss in the classifier's, up to which it rises from 0 in the first third of
-        the training.
+        Weight of that loss in the classifier's at the end of the training, up to which it rises
+        from 0.
     max_epochs : int >= 1 or "auto", default='auto'
         Passes over the data. A step of the generator takes ``critic_steps * batch_size`` samples;
         "auto" makes 8,000 such steps, but at most 1,000 passes; for fewer features than clusters
@@ -567,7 +564,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             if "start" in memory:
                 taught = real, memory["start"][places].to(x.device), 1 - past
             if draw_pairs is not None:
-                pairs = *draw_pairs(), min(1.0, past / PAIRS_RISE) * self.consistency_weight
+                pairs = *draw_pairs(), past * self.consistency_weight
             for codes, fake in itertools.islice(itertools.cycle(fakes), game.classifier_steps):
                 losses |= self._classifier_step(run, codes, warp(fake), taught, pairs)
             if number % WATCHED_EVERY == 0:

@@ -226,11 +226,10 @@ def copies_of(X, **params):
 
 
 def test_copies_are_neighbours(blobs):
-    """Of the ten nearest; in the first third of the training they count for more and more."""
+    """Of the ten nearest; what a sample's answer shall be alike with counts for more and more."""
     X = blobs[0].astype(np.float32)
-    model, seen = copies_of(X, init="random", consistency_weight=2.0, max_epochs=6)
-    weights = [weight for _, (_, _, weight) in seen]
-    assert weights == pytest.approx([0.0, 1.0, 2.0, 2.0, 2.0, 2.0])
+    model, seen = copies_of(X, init="random", consistency_weight=2.0, max_epochs=4)
+    assert [weight for _, (_, _, weight) in seen] == [0.0, 0.5, 1.0, 1.5]
     distances = euclidean_distances(X)
     tenth = np.sort(distances, 1)[:, 9]
     drawn = set()
