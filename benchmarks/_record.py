@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import resource
+from datetime import date
 from pathlib import Path
 from time import perf_counter
 
@@ -88,6 +89,7 @@ def run(group: str, experiment: str, method: str, seed: int, X, y, fit_predict, 
         **{name: value() if callable(value) else value for name, value in details.items()},
         "versions": versions(),
         "machine": machine(),
+        "date": date.today().isoformat(),
     }
     unfinished = path.with_suffix(".tmp")
     unfinished.write_text(json.dumps(record, indent=1) + "\n")

@@ -160,7 +160,8 @@ def peers_table() -> str:
         shown = f"**{method}**" if method.startswith(peers.OURS) else method
         cells = [f"{_median(runs, k):.3f}" for k in ("acc", "nmi", "ari", "recall")]
         memory = np.median([r["peak_rss_mib"] - r["rss_before_mib"] for r in runs])
-        cells += [f"{_median(runs, 'seconds'):.0f}", f"{memory:.0f}"]
+        seconds = f"{_median(runs, 'seconds'):.0f}" + peers.EARLIER * peers.earlier(runs, records)
+        cells += [seconds, f"{memory:.0f}"]
         lines += [f"| {shown} | {len(runs)} | {' | '.join(cells)} |"]
     return "\n".join(lines)
 
