@@ -186,8 +186,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
         What makes the transformed copy. For images, "affine" rotates, scales and shifts a little,
         "strong_affine" does so further and shears, "image" is "affine" and a change of colours; a
         callable maps a batch (n, C, H, W) to another. "neighbors" takes one of the sample's ten
-        nearest neighbours in its place. "auto" is "strong_affine" for images and "neighbors" for
-        vectors. None: eq. 6 alone.
+        nearest neighbours, among at most 5,000 others, in its place. "auto" is "strong_affine" for
+        images and "neighbors" for vectors. None: eq. 6 alone.
     objective : {"em", "consistency", "two_fold"}, default='em'
         The EM step; a step down ``KL(p ‖ q)`` with q the posterior of the transformed copy (eq. 8);
         or one after the other, by two optimisers, as in the paper's algorithm 1.
