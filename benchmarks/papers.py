@@ -190,10 +190,11 @@ def measure(name: str, row: Row, budget: str, seed: int, device: str) -> None:
 
 # Runs of the estimators' own benchmarks that are the same: defaults, all samples.
 ELSEWHERE = {
-    "StatDEC, MNIST": ("stat_dec", "mnist", "StatDEC affine"),
+    "StatDEC, MNIST": ("peers", "MNIST, 70,000", 'StatDEC, augment="affine"'),
     "DVC, MNIST": ("dvc", "mnist", "DVC-1 (dvc)"),
     'DVC, network="mlp", MNIST': ("dvc", "mnist", "DVC-2 (mlp)"),
     "NeuralMixtureEM, MNIST": ("neural_mixture_em", "mnist", "NeuralMixtureEM"),
+    "PreciseFeatureGAN, MNIST": ("peers", "MNIST, 70,000", "PreciseFeatureGAN"),
     "PreciseFeatureGAN, ORL, identity": (
         "precise_feature_gan",
         "ORL, identity",

@@ -353,7 +353,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     With the default training it suits data of few dimensions, and data of any in which one feature
     has gaps. The classes of images it finds where copies that are warped a little are the same
-    thing, but later than NeuralMixtureEM does.
+    thing, in several times what NeuralMixtureEM takes.
 
     Where groups that lie apart are found at the start, they are most of the result: in a short
     training generator and critic by themselves do not find one pixel of 64, and keep it where the
