@@ -21,7 +21,7 @@ from ..training import Rows, inference_batch
 # lie nearer, and copies ask less of the classifier.
 N_NEIGHBORS, NEIGHBOR_POOL = 10, 5_000
 # Where there are more than twice as many features, the search is along so many principal
-# components: for MNIST a fifth of the time, and neighbours have the same digit no less often.
+# components, which takes a part of the time.
 SEARCHED = 50
 # Restarts are compared on so many samples, and on so many neighbours of each among them.
 COMPARED, COMPARED_NEIGHBORS = 5_000, 5
@@ -50,11 +50,16 @@ def find_neighbors(rows: Rows, rng: np.random.RandomState) -> Tensor:
     return torch.from_numpy(np.concatenate(found))
 
 
+def _unit(part: np.ndarray) -> np.float32:
+    """The largest size of a number, in which squares go neither over nor under."""
+    return max(np.abs(part).max(), np.finfo(np.float32).tiny)
+
+
 def _principal(part: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     """What takes rows like these (n, n_features) to what is searched."""
     if part.shape[1] <= 2 * SEARCHED or len(part) <= SEARCHED:
         return lambda X: X
-    unit = max(np.abs(part).max(), np.finfo(np.float32).tiny)  # squares neither over nor under
+    unit = _unit(part)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # what share of no variance at all
         pca = PCA(SEARCHED, random_state=0).fit(part / unit)
@@ -96,7 +101,7 @@ class NeighborInformation:
     def neighbors(self) -> Tensor:
         """Of each of the chosen samples, places among them, (n_chosen, n_neighbors)."""
         part = self.rows.X[self.chosen.numpy()].astype(np.float32)
-        part /= max(np.abs(part).max(), np.finfo(np.float32).tiny)  # squares neither over nor under
+        part /= _unit(part)
         part -= part.mean(0, dtype=np.float64)
         search = NearestNeighbors(n_neighbors=min(COMPARED_NEIGHBORS, len(part) - 1))
         with warning_filters:

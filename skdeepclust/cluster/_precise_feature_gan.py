@@ -608,14 +608,15 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         """What draws real samples and a copy of each, or None."""
         if augment is None or self.consistency_weight == 0:
             return None
-        rows, standardize, copies = run.rows, run.module.standardize, run.rows.__getitem__
+        rows, standardize, neighbors = run.rows, run.module.standardize, None
         if augment in ("neighbors", "warped_neighbors"):
             # The same ones when a training is taken up again.
-            copies = neighbor_copies(rows, np.random.RandomState(0), run.generator)
+            neighbors = neighbor_copies(rows, np.random.RandomState(0), run.generator)
 
         def draw() -> tuple[Tensor, Tensor]:
             index = torch.randint(len(rows), (min(N_PAIRS, len(rows)),), generator=run.generator)
-            return standardize(rows[index]), warp(standardize(copies(index)))
+            real = standardize(rows[index])
+            return real, warp(real if neighbors is None else standardize(neighbors(index)))
 
         return draw
 

@@ -81,7 +81,7 @@ def affine_warp(x: Tensor, generator: torch.Generator, ranges: AffineRanges = MI
 
 def _affine_grid(theta: Tensor, height: int, width: int) -> Tensor:
     """torch's affine_grid, (n, 2, 3) -> (n, height, width, 2), as one product of matrices: torch
-    has one for each image, which took a CPU 25 times as long on 256 of 28 x 28."""
+    has one for each image, which takes a CPU many times as long."""
     down, right = ((torch.arange(n, device=theta.device) * 2 + 1) / n - 1 for n in (height, width))
     places = torch.stack(
         [*torch.meshgrid(right, down, indexing="xy"), theta.new_ones(height, width)]

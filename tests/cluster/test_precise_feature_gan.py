@@ -242,6 +242,14 @@ def test_copies_are_neighbours(blobs):
     assert len(drawn) > 90  # not the same one every time
 
 
+def test_pairs_are_256_a_step():
+    X = np.random.RandomState(0).standard_normal((300, 4))
+    _, seen = copies_of(X, init="random", max_epochs=1)
+    assert seen
+    for _, (real, copy_, _) in seen:
+        assert len(real) == len(copy_) == 256
+
+
 def test_copies_of_images_are_warped_neighbours(images, monkeypatch):
     """By the same warp as what is generated; without it they are neighbours."""
     name = "skdeepclust.cluster._precise_feature_gan.make_augmentation"

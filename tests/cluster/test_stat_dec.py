@@ -11,6 +11,7 @@ from sklearn.mixture import GaussianMixture
 from torch import nn
 
 from skdeepclust import StatDEC
+from skdeepclust.cluster import _phases
 from skdeepclust.exceptions import DeadClusterWarning
 from skdeepclust.objectives import student_t_assignment, target_distribution
 
@@ -24,6 +25,14 @@ def small(**params):
 @pytest.fixture(scope="module")
 def blobs():
     return make_blobs(90, centers=3, n_features=5, cluster_std=0.5, random_state=0)
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(5, [100, 40]), (50, [30, 12]), (274, [10, 4])])
+def test_auto_is_so_many_steps_within_bounds(monkeypatch, steps, expected):
+    """Of small data, of more and of MNIST's 70,000 samples."""
+    monkeypatch.setattr(_phases, "steps_per_epoch", lambda run: steps)
+    schedules = StatDEC()._schedules()
+    assert [_phases.resolve_epochs("auto", None, **each) for each in schedules] == expected
 
 
 @pytest.mark.parametrize("target", ["dec", "printed", "assigned", "posterior"])
