@@ -70,7 +70,7 @@ DATA = {
     "digits, 1,797": Data(digits, 10, quick=True),
     "MNIST, 5,000 drawn": Data(lambda seed: subset(*fetch_mnist(), 5_000, seed), 10, quick=True),
     "long-tailed MNIST, ratio 10": Data(long_tailed, 10),
-    "radiology, 24,000": Data(lambda seed: medical_mnist(), 6),
+    "radiology, 6,000 drawn": Data(lambda seed: subset(*medical_mnist(), 6_000, seed), 6),
     "MNIST, 70,000": Data(lambda seed: fetch_mnist(), 10),
 }
 

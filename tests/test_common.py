@@ -58,9 +58,9 @@ SMALL = {
         "network": "mlp",
         "hidden_dims": (24, 24, 24),
         "noise_dim": 0,
-        "critic_steps": 3,
-        "classifier_steps": 2,
-        "max_epochs": 150,
+        "critic_steps": 1,
+        "classifier_steps": 1,
+        "max_epochs": 50,
         "batch_size": 32,
         "lr": 5e-3,
     },
@@ -102,18 +102,20 @@ def images(noisy_patterns):
 each = pytest.mark.parametrize("Estimator", ESTIMATORS, ids=lambda E: E.__name__)
 
 
-@each
-def test_three_ways_to_the_labels(Estimator, X):
-    fitted = small(Estimator).fit(X)
-    assert np.array_equal(fitted.labels_, small(Estimator).fit_predict(X))
+@pytest.fixture(scope="module", params=ESTIMATORS, ids=lambda E: E.__name__)
+def fitted(request, X):
+    """Of each estimator one, for tests that only look at it."""
+    return small(request.param).fit(X)
+
+
+def test_three_ways_to_the_labels(fitted, X):
+    assert np.array_equal(fitted.labels_, small(type(fitted)).fit_predict(X))
     assert np.array_equal(fitted.labels_, fitted.predict(X))
     assert fitted.labels_.dtype == np.int64
 
 
-@each
-def test_fitted_attributes(Estimator, X):
-    fitted = small(Estimator).fit(X)
-    assert fitted.cluster_centers_.shape == (3, width(Estimator))
+def test_fitted_attributes(fitted):
+    assert fitted.cluster_centers_.shape == (3, width(type(fitted)))
     assert np.array_equal(fitted.cluster_sizes_, np.bincount(fitted.labels_))
     assert fitted.n_iter_ == sum(row["phase"] == "cluster" for row in fitted.history_)
     assert fitted.converged_ == (fitted.stop_reason_ == "converged")
@@ -121,19 +123,15 @@ def test_fitted_attributes(Estimator, X):
     assert fitted.n_features_in_ == 5
 
 
-@each
-def test_predict_proba_agrees_with_predict(Estimator, X):
-    fitted = small(Estimator).fit(X)
+def test_predict_proba_agrees_with_predict(fitted, X):
     proba = fitted.predict_proba(X)
     assert proba.dtype == np.float32
     np.testing.assert_allclose(proba.sum(1), 1, rtol=1e-6)
     assert np.array_equal(proba.argmax(1), fitted.predict(X))
 
 
-@each
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "transform", "score_samples"])
-def test_a_sample_does_not_depend_on_its_company(Estimator, X, method):
-    fitted = small(Estimator).fit(X)
+def test_a_sample_does_not_depend_on_its_company(fitted, X, method):
     together = getattr(fitted, method)(X)
     alone = np.concatenate([getattr(fitted, method)(X[i : i + 1]) for i in range(5)])
     assert np.array_equal(together[:5], alone)
@@ -311,10 +309,9 @@ def test_a_failed_fit_keeps_the_earlier_one(Estimator, X):
     assert vars(fitted) == before
 
 
-@each
-def test_wrong_number_of_features(Estimator, X):
+def test_wrong_number_of_features(fitted, X):
     with pytest.raises(ValueError, match=r"X has 4 features, but .* is expecting 5"):
-        small(Estimator).fit(X).predict(X[:, :4])
+        fitted.predict(X[:, :4])
 
 
 @each
@@ -363,11 +360,9 @@ def test_odd_data(Estimator, X, change):
     assert np.isfinite(fitted.score(odd))
 
 
-@each
-def test_units_do_not_matter(Estimator, X):
-    small_units = small(Estimator).fit(X)
-    large_units = small(Estimator).fit(X * 1024)  # a power of two: the bits stay the same
-    assert np.array_equal(small_units.labels_, large_units.labels_)
+def test_units_do_not_matter(fitted, X):
+    large_units = small(type(fitted)).fit(X * 1024)  # a power of two: the bits stay the same
+    assert np.array_equal(fitted.labels_, large_units.labels_)
 
 
 @each
@@ -417,20 +412,16 @@ def test_augmentation(Estimator, images, augment):
 # -------------------------------------------------------------------------------- scikit-learn
 
 
-@each
 @pytest.mark.parametrize(
     "roundtrip", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))], ids=["copy", "pickle"]
 )
-def test_copies_predict_the_same(Estimator, X, roundtrip):
-    fitted = small(Estimator, verbose=0).fit(X)
+def test_copies_predict_the_same(fitted, X, roundtrip):
     other = roundtrip(fitted)
     assert np.array_equal(fitted.predict_proba(X), other.predict_proba(X))
     assert other.history_ == fitted.history_
 
 
-@each
-def test_joblib(Estimator, X, tmp_path):
-    fitted = small(Estimator).fit(X)
+def test_joblib(fitted, tmp_path):
     joblib.dump(fitted, tmp_path / "model.joblib")
     assert np.array_equal(joblib.load(tmp_path / "model.joblib").labels_, fitted.labels_)
 
@@ -543,15 +534,14 @@ def test_tensorboard(Estimator, X, tmp_path):
     np.testing.assert_allclose(logged, fitted.history_[:, "train_loss"], rtol=1e-6)
 
 
-@each
-def test_checkpoints_and_logs_of_skorch(Estimator, X, tmp_path):
+def test_checkpoints_and_logs_of_skorch(fitted, X, tmp_path):
     lines = []
     callbacks = [
         skorch.callbacks.Checkpoint(monitor=None, dirname=tmp_path),
         skorch.callbacks.PrintLog(sink=lines.append),
     ]
-    fitted = small(Estimator, callbacks=callbacks).fit(X)
-    assert np.array_equal(fitted.labels_, small(Estimator).fit(X).labels_)
+    watched = small(type(fitted), callbacks=callbacks).fit(X)
+    assert np.array_equal(watched.labels_, fitted.labels_)
     assert (tmp_path / "params.pt").exists()
     assert any("train_loss" in line for line in lines)
 
