@@ -24,14 +24,11 @@ from ._mixtures import GaussianMixtureEM, posteriors
 N_MIXTURES, SUBSET = 32, 5_000
 # Components per cluster, at least and at most: as many as there are samples for.
 COMPONENTS_PER_CLUSTER, SAMPLES_PER_PARAMETER = (2, 5), 1.25
-# In units of the embedding's mean variance: keeps a component from closing in on a few samples.
-REGULARIZATION = 3e-2
+# Least variance of a component, in units of the embedding's mean variance: keeps it from closing in
+# on a few samples. Of the second, from closing in on pictures much alike, which are a thin class.
+REGULARIZATION, FINE_REGULARIZATION = 3e-2, 3e-4
 # Principal components for a single mixture.
 PRINCIPAL_COMPONENTS = 10
-
-
-# What ``init="auto"`` chooses from.
-CANDIDATES = ("gmm", "kmeans")
 
 
 def start_responsibilities(
@@ -51,7 +48,8 @@ def start_responsibilities(
     n_clusters : int
     rng : RandomState
     information : callable
-        How good labels are, (n,), for so many clusters; "auto" is the best of CANDIDATES.
+        How good labels are, (n,), for so many clusters. "auto" is the best of k-means and of the
+        mixtures with either least variance.
 
     Returns
     -------
@@ -63,17 +61,25 @@ def start_responsibilities(
     ValueError
         When a user's clusterer does not return labels 0 to n_clusters - 1.
     """
-    if isinstance(init, str) and init == "auto":
-        starts = [start_responsibilities(c, z, n_clusters, rng, information) for c in CANDIDATES]
-        return max(starts, key=lambda r: information(r.argmax(1), n_clusters))
     with warning_filters, warnings.catch_warnings():
         # Where there are fewer distinct embeddings than clusters, dead clusters get a warning of
         # their own later.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        if isinstance(init, str) and init == "gmm":
-            return agreed_mixtures(z, n_clusters, rng)
-        found = _responsibilities_of(init, z.cpu().numpy(), n_clusters, rng)
-        return torch.from_numpy(found).to(z.device)
+
+        def start(init):
+            if isinstance(init, str) and init == "gmm":
+                return agreed_mixtures(z, n_clusters, rng)
+            found = _responsibilities_of(init, z.cpu().numpy(), n_clusters, rng)
+            return torch.from_numpy(found).to(z.device)
+
+        if not (isinstance(init, str) and init == "auto"):
+            return start(init)
+        starts = [
+            start("gmm"),
+            start("kmeans"),
+            agreed_mixtures(z, n_clusters, rng, FINE_REGULARIZATION),
+        ]
+    return max(starts, key=lambda r: information(r.argmax(1), n_clusters))
 
 
 def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.RandomState):
@@ -95,7 +101,9 @@ def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.Ra
     return np.eye(n_clusters, dtype=np.float32)[labels]
 
 
-def agreed_mixtures(z: Tensor, n_clusters: int, rng: np.random.RandomState) -> Tensor:
+def agreed_mixtures(
+    z: Tensor, n_clusters: int, rng: np.random.RandomState, regularization: float = REGULARIZATION
+) -> Tensor:
     """Responsibilities agreed on by many Gaussian mixtures, with more components than clusters.
 
     A class is seldom one Gaussian, and a mixture of ``n_clusters`` ends in a local optimum where
@@ -118,7 +126,7 @@ def agreed_mixtures(z: Tensor, n_clusters: int, rng: np.random.RandomState) -> T
     z = z.to(torch.float32 if z.device.type == "mps" else torch.float64)  # mps has no other
     s = principal_coordinates(z)
     kind, n_components = choose_mixture(min(SUBSET, len(s)), s.shape[1], n_clusters)
-    em = GaussianMixtureEM(kind, s.shape[1], REGULARIZATION)
+    em = GaussianMixtureEM(kind, s.shape[1], regularization)
     weights = []
     for _ in range(N_MIXTURES):
         chosen = torch.from_numpy(rng.permutation(len(s))[:SUBSET])

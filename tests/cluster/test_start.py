@@ -67,6 +67,15 @@ def test_auto_is_the_start_that_neighbours_speak_for():
     assert adjusted_rand_score(start("kmeans", Z, 2).argmax(1), worst) > 0.98
 
 
+def test_auto_also_tries_thin_components():
+    """A small ball within a large one, for which the components of "gmm" are too thick."""
+    y = np.arange(900) % 3
+    places, sizes = np.array([[0, 0, 0], [1, 0, 0], [0, 14, 0]]), np.array([3, 0.02, 1])
+    Z = places[y] + sizes[y, None] * rng().normal(size=(900, 3))
+    assert adjusted_rand_score(y, start("gmm", Z, 3).argmax(1)) < 0.9
+    assert adjusted_rand_score(y, start("auto", Z, 3).argmax(1)) > 0.98
+
+
 @pytest.mark.parametrize("n", [4, 9, 50, 400])
 @pytest.mark.parametrize("dim", [1, 2, 12])
 def test_any_size(n, dim):

@@ -15,7 +15,9 @@ matplotlib.use("Agg")
 @pytest.mark.parametrize("true", [3, 5])
 def test_separated_blobs(true):
     X, _ = make_blobs(300, centers=true, n_features=8, random_state=1)
-    sweep = sweep_n_clusters(NeuralMixtureEM(), X, range(true - 1, true + 2), n_runs=2, random_state=0)
+    sweep = sweep_n_clusters(
+        NeuralMixtureEM(), X, range(true - 1, true + 2), n_runs=2, random_state=0
+    )
     assert sweep.recommended == true
     assert sweep.n_clusters.tolist() == [true - 1, true, true + 1]
     assert sweep.stability.shape == (3,)
