@@ -76,7 +76,7 @@ TABLES = {
 
 
 def start(seeds):
-    """Both starts that the default chooses from, and shorter training before them."""
+    """Starts that the default chooses from, and shorter training before them."""
     for seed in seeds:
         for name, (loader, n_clusters, shorter) in TABLES.items():
             X, y = loader(return_X_y=True)

@@ -49,7 +49,7 @@ def start_responsibilities(
     rng : RandomState
     information : callable
         How good labels are, (n,), for so many clusters. "auto" is the best of k-means and of the
-        mixtures with either least variance.
+        mixtures with either least variance, the finer one where there are samples enough.
 
     Returns
     -------
@@ -74,11 +74,9 @@ def start_responsibilities(
 
         if not (isinstance(init, str) and init == "auto"):
             return start(init)
-        starts = [
-            start("gmm"),
-            start("kmeans"),
-            agreed_mixtures(z, n_clusters, rng, FINE_REGULARIZATION),
-        ]
+        starts = [start("gmm"), start("kmeans")]
+        if supports_most(len(z), z.shape[1], n_clusters):
+            starts += [agreed_mixtures(z, n_clusters, rng, FINE_REGULARIZATION)]
     return max(starts, key=lambda r: information(r.argmax(1), n_clusters))
 
 
@@ -167,6 +165,12 @@ def choose_mixture(n: int, dim: int, n_clusters: int) -> tuple[str, int]:
     n_components = min(max(least, int(n / (SAMPLES_PER_PARAMETER * parameters))), most, n)
     # A covariance matrix of fewer samples than coordinates is the regularisation's, not theirs.
     return "full" if n > dim * n_clusters else "spherical", n_components
+
+
+def supports_most(n: int, dim: int, n_clusters: int) -> bool:
+    """Whether mixtures on n samples have as many components as they ever do, of any shape."""
+    chosen = choose_mixture(min(SUBSET, n), dim, n_clusters)
+    return chosen == ("full", COMPONENTS_PER_CLUSTER[1] * n_clusters)
 
 
 def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:

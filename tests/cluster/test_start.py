@@ -19,6 +19,7 @@ from skdeepclust.cluster._start import (
     cut_bipartite_graph,
     pca_mixture,
     start_responsibilities,
+    supports_most,
 )
 from skdeepclust.training import Rows
 
@@ -74,6 +75,21 @@ def test_auto_also_tries_thin_components():
     Z = places[y] + sizes[y, None] * rng().normal(size=(900, 3))
     assert adjusted_rand_score(y, start("gmm", Z, 3).argmax(1)) < 0.9
     assert adjusted_rand_score(y, start("auto", Z, 3).argmax(1)) > 0.98
+
+
+def test_thin_components_are_for_data_that_support_many():
+    """On small tables they are the noise's, and neighbours speak for them all the same."""
+    assert supports_most(5_000, 10, 10)
+    assert supports_most(70_000, 10, 10)
+    assert not supports_most(1_797, 10, 10)
+    assert not supports_most(178, 10, 3)
+    y = np.arange(60) % 3
+    Z = np.array([[0, 0, 0], [1, 0, 0], [0, 14, 0]])[y] + rng().normal(size=(60, 3))
+    asked = []
+    start_responsibilities(
+        "auto", torch.from_numpy(Z), 3, rng(), lambda labels, k: asked.append(labels) or 0.0
+    )
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("n", [4, 9, 50, 400])
