@@ -65,7 +65,10 @@ class Bench:
         ]
         for experiment in dict.fromkeys(r["experiment"] for r in records):
             rows = [r for r in records if r["experiment"] == experiment]
-            lines += [f"## {experiment}, n = {rows[0]['n_samples']}", ""]
+            sizes = [r["n_samples"] for r in rows]
+            least, most = min(sizes), max(sizes)
+            n = f"{least} to {most}" if least < most else least
+            lines += [f"## {experiment}, n = {n}", ""]
             lines += _scores_table(rows)
             if strangers := [r for r in rows if "auroc" in r]:
                 lines += _strangers_table(strangers)
