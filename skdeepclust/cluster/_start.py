@@ -24,8 +24,8 @@ from ._mixtures import GaussianMixtureEM, posteriors
 N_MIXTURES, SUBSET = 32, 5_000
 # Components per cluster, at least and at most: as many as there are samples for.
 COMPONENTS_PER_CLUSTER, SAMPLES_PER_PARAMETER = (2, 5), 1.25
-# Least variance of a component, in units of the embedding's mean variance: keeps it from closing in
-# on a few samples. Of the second, from closing in on pictures much alike, which are a thin class.
+# Least variance of a component, in units of the embedding's mean variance, which keeps it from
+# closing in on a few samples; and one for classes that are thin, as pictures much alike are.
 REGULARIZATION, FINE_REGULARIZATION = 3e-2, 3e-4
 # Principal components for a single mixture.
 PRINCIPAL_COMPONENTS = 10
