@@ -23,18 +23,17 @@ PRECISE = {
     "PreciseFeatureGAN, init = projection": "**PreciseFeatureGAN**",
 }
 
+
+def _shown(method: str) -> str:
+    """A method of the peers' tables, ours in bold."""
+    return f"**{method}**" if method.startswith(peers.OURS) else method
+
+
 # What is shown of the peers' tables.
 PEERS = {
-    "KMeans": "KMeans",
-    "PCA + GaussianMixture": "PCA + GaussianMixture",
-    "UMAP + GaussianMixture": "UMAP + GaussianMixture",
-    "autoencoder + GaussianMixture": "autoencoder + GaussianMixture",
-    "ClustPy DEC": "ClustPy DEC",
-    "ClustPy VaDE": "ClustPy VaDE",
-    "StatDEC": "**StatDEC**",
-    "DVC": "**DVC**",
-    "NeuralMixtureEM": "**NeuralMixtureEM**",
-    "PreciseFeatureGAN": "**PreciseFeatureGAN**",
+    name: _shown(name)
+    for name in peers.METHODS
+    if not any(word in name for word in ("shorter", "augment", "IDEC", "DCN"))
 }
 
 # Heading: group, experiment, and its methods with the names to show them by.
@@ -151,12 +150,11 @@ def peers_table() -> str:
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for method, runs in sorted(methods.items(), key=lambda item: -_median(item[1], "acc")):
-        shown = f"**{method}**" if method.startswith(peers.OURS) else method
         cells = [f"{_median(runs, k):.3f}" for k in ("acc", "nmi", "ari", "recall")]
         memory = np.median([r["peak_rss_mib"] - r["rss_before_mib"] for r in runs])
         seconds = f"{_median(runs, 'seconds'):.0f}" + peers.EARLIER * peers.earlier(runs, records)
         cells += [seconds, f"{memory:.0f}"]
-        lines += [f"| {shown} | {len(runs)} | {' | '.join(cells)} |"]
+        lines += [f"| {_shown(method)} | {len(runs)} | {' | '.join(cells)} |"]
     return "\n".join(lines)
 
 

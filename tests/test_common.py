@@ -451,7 +451,7 @@ def test_grid_search(Estimator, X):
     y = make_blobs(90, centers=3, n_features=5, cluster_std=0.5, random_state=0)[1]
     search = GridSearchCV(
         small(Estimator),
-        {"n_clusters": [2, 3], "batch_size": [32], "lr": [small(Estimator).lr]},
+        {"n_clusters": [2, 3], "batch_size": [32, 64], "lr": [small(Estimator).lr]},
         scoring={
             "ari": "adjusted_rand_score",
             "acc": clustering_accuracy_scorer,

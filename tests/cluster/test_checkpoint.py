@@ -171,7 +171,7 @@ def test_killed_at_random_moments(Estimator, X, tmp_path, processes):
             whole /= 2
         found = run_until(processes, Estimator, X, path, rng.uniform(0, whole / 2))
         kills += found is None
-        if kills == 10:
+        if kills == 20:
             found = run_until(processes, Estimator, X, path, None)
     assert kills > 0
     assert found == expected
