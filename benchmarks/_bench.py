@@ -74,6 +74,8 @@ class Bench:
                 lines += _strangers_table(strangers)
             if shifted := [r for r in rows if "shifted" in r]:
                 lines += _shift_table(shifted)
+            if watched := [r for r in rows if "course" in r]:
+                lines += _course_table(watched)
         write_table(self.name, lines, records)
 
 
@@ -114,6 +116,19 @@ def _shift_table(rows) -> list[str]:
         runs = [r["shifted"] for r in rows if r["method"] == method]
         cells = [spread([r[kind]["acc"] for r in runs], 3) for kind in kinds]
         lines += [f"| {method} | {' | '.join(cells)} |"]
+    return [*lines, ""]
+
+
+def _course_table(rows) -> list[str]:
+    lines = ["In the course of the training, medians over seeds:", ""]
+    lines += ["| epoch | seconds | ACC | NMI | ARI |", "| --- |" + " ---: |" * 4]
+    for checkpoints in zip(*(r["course"] for r in rows), strict=True):
+        epoch, seconds, *found = (
+            float(np.median([c[key] for c in checkpoints]))
+            for key in ("epoch", "seconds", "acc", "nmi", "ari")
+        )
+        cells = " | ".join(f"{value:.3f}" for value in found)
+        lines += [f"| {epoch:.0f} | {seconds:.0f} | {cells} |"]
     return [*lines, ""]
 
 

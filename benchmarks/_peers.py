@@ -95,7 +95,7 @@ class AutoencoderMixture:
         torch.manual_seed(self.seed)
         X = torch.from_numpy(np.ascontiguousarray(X, np.float32))
         widths = (X.shape[1], *WIDTHS, LATENT)
-        encoder, decoder = _dense(widths), _dense(widths[::-1])
+        encoder, decoder = dense(widths), dense(widths[::-1])
         adam = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
         for _ in range(epochs(PRETRAINING, len(X))):
             for index in torch.randperm(len(X)).split(batch(len(X))):
@@ -108,7 +108,7 @@ class AutoencoderMixture:
         return mixture(self.n_clusters, self.seed).fit_predict(Z)
 
 
-def _dense(widths):
+def dense(widths):
     layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
     return nn.Sequential(*[part for layer in layers for part in (layer, nn.ReLU())][:-1])
 

@@ -6,7 +6,8 @@ target update; then ``predict`` and ``transform`` of all 70,000 and a bare forwa
 
 ``clustpy``: an epoch of StatDEC's joint phase and one of ClustPy's IDEC and, at λ = 1, DEC, with
 the same network and batch, on MNIST and on scikit-learn's digits; the time of an epoch is what a
-fit takes longer for having more of them.
+fit takes longer for having more of them. Beside them the bare loop's, which is what there is to
+be gained.
 
 ``growth``: seconds and peak memory of a fit with 5,000, 20,000 and 80,000 rows, each in a process
 of its own.
@@ -34,7 +35,7 @@ from skdeepclust import StatDEC
 from skdeepclust.datasets import fetch_mnist
 
 from ._bench import write_table
-from ._peers import import_clustpy
+from ._peers import dense, import_clustpy
 from ._record import RESULTS, machine, versions
 
 BATCH = 256
@@ -43,45 +44,45 @@ BATCH = 256
 class BareLoop:
     """The joint phase of StatDEC without pooling, as one would write it in a notebook."""
 
-    def __init__(self, X):
-        self.X = torch.from_numpy(X)
-        d = self.X.shape[1]
-        self.encoder = nn.Sequential(
-            nn.Linear(d, 500), nn.ReLU(), nn.Linear(500, 500), nn.ReLU(),
-            nn.Linear(500, 1000), nn.ReLU(), nn.Linear(1000, 10),
-        )  # fmt: skip
-        self.decoder = nn.Sequential(
-            nn.Linear(10, 1000), nn.ReLU(), nn.Linear(1000, 500), nn.ReLU(),
-            nn.Linear(500, 500), nn.ReLU(), nn.Linear(500, d),
-        )  # fmt: skip
+    def __init__(self, X, widths=(500, 500, 1000), weight=0.5):
+        """Rows, uint8 or float32; λ is ``weight``, at 1 without the decoder."""
+        self.X, self.weight = torch.from_numpy(X), weight
+        widths = (X.shape[1], *widths, 10)
+        self.encoder, self.decoder = dense(widths), dense(widths[::-1])
         self.centers = nn.Parameter(torch.randn(10, 10))
-        parameters = [*self.encoder.parameters(), *self.decoder.parameters(), self.centers]
-        self.optimizer = torch.optim.Adam(parameters, 1e-3, fused=True)
+        trained = [self.encoder, self.decoder] if weight < 1 else [self.encoder]
+        parameters = [p for network in trained for p in network.parameters()]
+        self.optimizer = torch.optim.Adam([*parameters, self.centers], 1e-3, fused=True)
+
+    def scaled(self, x):
+        return x.float() / 255 if x.dtype == torch.uint8 else x
 
     def assign(self, z):
         q = 1 / (1 + (z.unsqueeze(1) - self.centers).square().sum(2))
         return q / q.sum(1, keepdim=True)
 
     @torch.inference_mode()
+    def soft(self):
+        return torch.cat([self.assign(self.encoder(self.scaled(x))) for x in self.X.split(1024)])
+
     def predict(self):
-        parts = (x.float() / 255 for x in self.X.split(1024))
-        return torch.cat([self.assign(self.encoder(x)).argmax(1) for x in parts]).numpy()
+        return self.soft().argmax(1).numpy()
 
     @torch.inference_mode()
     def transform(self):
-        return torch.cat([self.encoder(x.float() / 255) for x in self.X.split(1024)]).numpy()
+        return torch.cat([self.encoder(self.scaled(x)) for x in self.X.split(1024)]).numpy()
 
     def epoch(self):
-        with torch.inference_mode():
-            q = torch.cat([self.assign(self.encoder(x.float() / 255)) for x in self.X.split(1024)])
-        p = q.clone().square() / q.sum(0)
-        p = (p / p.sum(1, keepdim=True)).clone()
+        q = self.soft().clone()
+        p = q.square() / q.sum(0)
+        p = p / p.sum(1, keepdim=True)
         for index in torch.randperm(len(self.X)).split(BATCH):
-            x = self.X[index].float() / 255
+            x = self.scaled(self.X[index])
             z = self.encoder(x)
             q = self.assign(z)
-            kl = (p[index] * (p[index] / q).log()).sum(1).mean()
-            loss = 0.5 * kl + 0.5 * (self.decoder(z) - x).square().mean()
+            loss = self.weight * (p[index] * (p[index] / q).log()).sum(1).mean()
+            if self.weight < 1:
+                loss = loss + (1 - self.weight) * (self.decoder(z) - x).square().mean()
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -149,7 +150,7 @@ NAMES = {"IDEC": 0.5, "DEC": 1.0}
 
 
 def clustpy(samples=10_000):
-    """An epoch against ClustPy's."""
+    """An epoch against ClustPy's, and a bare loop's against it."""
     X = fetch_mnist()[0][:samples].reshape(samples, -1) / np.float32(255)
     small = load_digits().data.astype(np.float32) / 16
     record = {}
@@ -159,24 +160,27 @@ def clustpy(samples=10_000):
         (small, (32,), 100),
     ):
         size = "-".join(map(str, (data.shape[1], *widths, 10)))
-        for name in NAMES:
-            pair = [
-                np.subtract(*reversed(longer)) / epochs
-                for longer in zip(
-                    *(
-                        alternated(
-                            partial(our_fit, data, widths, name, n),
-                            partial(their_fit, data, widths, name, n),
-                            repeats=3,
-                        )
-                        for n in (1, 1 + epochs)
-                    ),
-                    strict=True,
+        for name, weight in NAMES.items():
+            once, longer = (
+                alternated(
+                    partial(our_fit, data, widths, name, n),
+                    partial(their_fit, data, widths, name, n),
+                    partial(bare_fit, data, widths, weight, n),
+                    repeats=5,
                 )
-            ]
+                for n in (1, 1 + epochs)
+            )
+            ours, theirs, bare = (longer - once) / epochs
             what = f"epoch of {len(data):,} in {size} against {name}"
-            record[what] = summary(*pair)
+            record[what] = summary(ours, theirs)
+            record[f"a bare loop's {what}"] = summary(bare, theirs)
     write("clustpy", record, "ClustPy")
+
+
+def bare_fit(X, widths, weight, epochs):
+    bare = BareLoop(X, widths, weight)
+    for _ in range(epochs):
+        bare.epoch()
 
 
 def our_fit(X, widths, name, epochs):
@@ -206,15 +210,15 @@ def their_fit(X, widths, name, epochs):
     ).fit(X)
 
 
-def alternated(ours, theirs, repeats) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds of each call, after one that is not counted."""
-    taken = np.zeros((2, repeats + 1))
+def alternated(*functions, repeats) -> np.ndarray:
+    """Seconds of each call, (n_functions, repeats), after one that is not counted."""
+    taken = np.zeros((len(functions), repeats + 1))
     for repeat in range(repeats + 1):
-        for i, function in enumerate((ours, theirs)):
+        for i, function in enumerate(functions):
             start = perf_counter()
             function()
             taken[i, repeat] = perf_counter() - start
-    return taken[0, 1:], taken[1, 1:]
+    return taken[:, 1:]
 
 
 ROWS, FEATURES = (5_000, 20_000, 80_000), 64

@@ -21,7 +21,7 @@ from skdeepclust.datasets import (
 )
 
 from ._bench import spread, write_table
-from ._data import cifar10, orl, subset
+from ._data import cifar10, flat, orl, subset
 from ._record import load, path_of, run
 
 GROUP = "papers"
@@ -52,8 +52,7 @@ def gender(seed):
 
 
 def artifact(seed):
-    X, _ = fetch_mnist()
-    return make_artifact((X / np.float32(255)), random_state=seed)
+    return make_artifact(flat(fetch_mnist()[0]), random_state=seed)
 
 
 def mnist(seed):
@@ -206,6 +205,11 @@ ELSEWHERE = {
         "PreciseFeatureGAN, prior 36 to 4",
     ),
     "PreciseFeatureGAN, ring": ("precise_feature_gan", "ring", "noise_dim = 2"),
+    "PreciseFeatureGAN, Artifact-MNIST": (
+        "precise_feature_gan",
+        "artifact in MNIST",
+        "PreciseFeatureGAN, init = projection",
+    ),
 }
 
 

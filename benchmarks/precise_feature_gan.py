@@ -1,7 +1,7 @@
 """PreciseFeatureGAN's benchmarks.
 
 ``python -m benchmarks.precise_feature_gan ring | artifact | images | uniformity |
-uniformity_mnist | defaults | copies | longer | orl | speed | table``
+uniformity_mnist | defaults | copies | longer | course | orl | speed | table``
 
 ORL is read from ``orl.npz`` in the folder that the environment variable SKDEEPCLUST_DATA names.
 Each run is one file in ``benchmarks/results/precise_feature_gan``; one that is there is not run
@@ -20,17 +20,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
+from skorch.callbacks import Callback
 
 from skdeepclust import PreciseFeatureGAN, StatDEC
 from skdeepclust.cluster._precise_feature_gan import FEW_DIMENSIONS, MANY_DIMENSIONS
 from skdeepclust.datasets import fetch_mnist, make_artifact, make_gaussian_ring, make_imbalanced
 from skdeepclust.metrics import uniformity_index
 from skdeepclust.networks import make_gan
+from skdeepclust.training import map_rows
 
 from ._bench import Bench
 from ._data import flat, orl
 from ._peers import kmeans, pca_mixture
-from ._record import RESULTS, machine, versions
+from ._record import RESULTS, machine, scores, versions
 
 BENCH = Bench("precise_feature_gan", "PreciseFeatureGAN")
 
@@ -166,6 +168,33 @@ def longer(seeds):
     X, y = fetch_mnist()
     for seed in seeds:
         BENCH.measure("longer, MNIST", "max_epochs = 16", gan(seed, 10, max_epochs=16), seed, X, y)
+
+
+class Watch(Callback):
+    """After each epoch how well the data are clustered, and how long that took; scoring does not
+    count."""
+
+    def __init__(self, y):
+        self.y, self.found, self.started = y, [], perf_counter()
+
+    def on_epoch_end(self, net, dataset_train, **kwargs):
+        seconds = perf_counter() - self.started
+        module = net.module_
+        labels = map_rows(module.assign, module, dataset_train).argmax(1).cpu().numpy()
+        found = {name: round(scores(self.y, labels)[name], 4) for name in ("acc", "nmi", "ari")}
+        self.found.append({"epoch": len(net.history), "seconds": round(seconds, 1), **found})
+        self.started = perf_counter() - seconds
+
+
+def course(seeds):
+    """All of MNIST: accuracy at checkpoints in time."""
+    X, y = fetch_mnist()
+    for seed in seeds:
+        watch = Watch(y)
+        estimator = gan(seed, 10, callbacks=[watch])
+        BENCH.measure(
+            "course, MNIST", "PreciseFeatureGAN", estimator, seed, X, y, course=watch.found
+        )
 
 
 def faces(seeds):
@@ -315,6 +344,7 @@ if __name__ == "__main__":
             "defaults": (defaults, 3),
             "copies": (copies, 3),
             "longer": (longer, 1),
+            "course": (course, 1),
             "orl": (faces, 3),
             "speed": (speed, 1),
         }

@@ -64,12 +64,12 @@ def forget_vanished(optimizer: torch.optim.Adam, *_) -> None:
     Where a unit went silent they halve every seven steps until they are subnormal, and a CPU takes
     up to twenty times as long for such numbers; rounding then keeps them from ever becoming zero.
     """
-    states = list(optimizer.state.values())
-    if not states or states[0]["step"].device.type != "cpu":
+    states = optimizer.state.values()
+    step = next((state["step"] for state in states), None)
+    if step is None or step.device.type != "cpu" or step.item() % VANISHED_EVERY:
         return
-    if states[0]["step"] % VANISHED_EVERY == 0:
-        for moment in (state[name] for state in states for name in ("exp_avg", "exp_avg_sq")):
-            moment.copy_(F.hardshrink(moment, VANISHED))
+    for moment in (state[name] for state in states for name in ("exp_avg", "exp_avg_sq")):
+        moment.copy_(F.hardshrink(moment, VANISHED))
 
 
 class PhasedNet(NeuralNet):
