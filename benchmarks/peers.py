@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_digits, load_wine
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.preprocessing import scale
 
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
@@ -65,6 +65,7 @@ class Data:
 
 
 DATA = {
+    "iris, 150 × 4": Data(lambda seed: table_of(load_iris), 3, quick=True),
     "wine, 178 × 13": Data(lambda seed: table_of(load_wine), 3, quick=True),
     "breast cancer, 569 × 30": Data(lambda seed: table_of(load_breast_cancer), 2, quick=True),
     "digits, 1,797": Data(digits, 10, quick=True),

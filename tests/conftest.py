@@ -1,15 +1,17 @@
 import os
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import settings
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A core for each: more threads than cores crawl. Libraries read it when they are loaded, those
+    # of the processes that tests start too.
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
 
 # For test_fuzz.py: pytest tests/test_fuzz.py --hypothesis-profile=nightly
 settings.register_profile("nightly", max_examples=500)
-
-if "PYTEST_XDIST_WORKER" in os.environ:  # a core for each: more threads than cores crawl
-    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
