@@ -14,6 +14,7 @@ A run whose file is in ``results`` is not run again; one that was interrupted le
 from __future__ import annotations
 
 import argparse
+import os
 
 from . import (
     dvc,
@@ -26,6 +27,7 @@ from . import (
     selection,
     stat_dec,
 )
+from ._record import DEVICE, device
 
 
 def tables() -> None:
@@ -35,7 +37,8 @@ def tables() -> None:
     peers.table()
     selection.table()
     engine.table()
-    readme.main()
+    if device().type == "cpu":  # the README's figures
+        readme.main()
 
 
 def main() -> None:
@@ -53,14 +56,16 @@ def main() -> None:
         command.add_argument("--budget", choices=budgets, default="quick")
         command.add_argument("--data", nargs="+", choices=names, metavar="NAME", dest="names")
         command.add_argument("--seeds", nargs="+", type=int)
-        command.add_argument("--device", default="auto")
         if name == "peers":
             command.add_argument("--only", nargs="+", choices=peers.METHODS, metavar="METHOD")
     commands.add_parser("engine").add_argument("parts", nargs="*", metavar="PART")
     commands.add_parser("selection")
     commands.add_parser("tables")
+    for command in commands.choices.values():
+        command.add_argument("--device", default="auto")
     options = vars(parser.parse_args())
     command = options.pop("command")
+    os.environ[DEVICE] = options.pop("device", "auto")
     if command == "papers":
         papers.main(**options)
         papers.table()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from skdeepclust.cluster._base import BaseDeepClusterer
 
-from ._record import RESULTS, load, machine, run, versions
+from ._record import DEVICE, device, load, machine, results, run, versions
 
 COLUMNS = {
     "acc": "ACC",
@@ -32,6 +33,7 @@ class Bench:
         if self.only and method not in self.only:
             return
         if isinstance(estimator, BaseDeepClusterer):
+            estimator.set_params(device=device())
             details |= {
                 "n_iter": lambda: estimator.n_iter_,
                 "stop_reason": lambda: estimator.stop_reason_,
@@ -46,7 +48,9 @@ class Bench:
         parser.add_argument("experiment", choices=[*experiments, "table"])
         parser.add_argument("--only", nargs="+", default=[], help="names of methods")
         parser.add_argument("--seeds", type=int, nargs="+", default=None)
+        parser.add_argument("--device", default="auto")
         arguments = parser.parse_args()
+        os.environ[DEVICE] = arguments.device
         if arguments.experiment == "table":
             self.table()
             return
@@ -83,7 +87,7 @@ def write_table(name: str, lines: list[str], records) -> None:
     """``results/<name>.md``, with what it was measured on."""
     first = records[0] if records else {"versions": versions(), "machine": machine()}
     lines = [*lines, f"Versions: {first['versions']}. Machine: {first['machine']}."]
-    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (results() / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 
 

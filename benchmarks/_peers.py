@@ -20,6 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import minmax_scale
 from torch import nn
 
+from ._record import device
+
 # StatDEC's network.
 WIDTHS, LATENT = (500, 500, 1000), 10
 # How long peers train: steps, and the epochs they may make. StatDEC has three quarters as many
@@ -93,9 +95,9 @@ class AutoencoderMixture:
 
     def fit_predict(self, X):
         torch.manual_seed(self.seed)
-        X = torch.from_numpy(np.ascontiguousarray(X, np.float32))
+        X = torch.from_numpy(np.ascontiguousarray(X, np.float32)).to(device())
         widths = (X.shape[1], *WIDTHS, LATENT)
-        encoder, decoder = dense(widths), dense(widths[::-1])
+        encoder, decoder = (dense(each).to(device()) for each in (widths, widths[::-1]))
         adam = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
         for _ in range(epochs(PRETRAINING, len(X))):
             for index in torch.randperm(len(X)).split(batch(len(X))):
@@ -104,7 +106,7 @@ class AutoencoderMixture:
                 loss.backward()
                 adam.step()
         with torch.inference_mode():
-            Z = torch.cat([encoder(part) for part in X.split(4096)]).numpy()
+            Z = torch.cat([encoder(part) for part in X.split(4096)]).cpu().numpy()
         return mixture(self.n_clusters, self.seed).fit_predict(Z)
 
 
@@ -140,6 +142,7 @@ class ClustPy:
             **rates,
             neural_network=(network, {"layers": [X.shape[1], *WIDTHS, LATENT]}),
             embedding_size=LATENT,
+            device=device(),
             random_state=self.seed,
         )
         return model.fit(np.ascontiguousarray(X, np.float32)).labels_

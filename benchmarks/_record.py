@@ -24,8 +24,23 @@ from skdeepclust.metrics import (
     clustering_accuracy,
     per_class_recall,
 )
+from skdeepclust.training import resolve_device
 
 RESULTS = Path(__file__).parent / "results"
+# The option --device, for the processes that benchmarks start too.
+DEVICE = "SKDEEPCLUST_BENCHMARK_DEVICE"
+
+
+def device() -> torch.device:
+    """What estimators, and the networks beside them, run on."""
+    return resolve_device(os.environ.get(DEVICE, "auto"))
+
+
+def results() -> Path:
+    """The folder of results; figures of a GPU have their own."""
+    folder = RESULTS if device().type == "cpu" else RESULTS / device().type
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def scores(y, labels) -> dict[str, float | list[float]]:
@@ -53,6 +68,7 @@ def machine() -> dict[str, object]:
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
+        "device": str(device()),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 
@@ -64,13 +80,13 @@ def digest(X) -> str:
 def path_of(group: str, experiment: str, method: str, seed: int) -> Path:
     """The file of a run."""
     name = f"{experiment}.{method}.{seed}.json".replace(" ", "_").replace('"', "")
-    return RESULTS / group / name
+    return results() / group / name
 
 
 def run(group: str, experiment: str, method: str, seed: int, X, y, fit_predict, **details) -> dict:
     """Time ``fit_predict(X)``, score it, and write the file; a finished run is not run again."""
-    (RESULTS / group).mkdir(parents=True, exist_ok=True)
     path = path_of(group, experiment, method, seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         return json.loads(path.read_text())
     start = perf_counter()
@@ -101,4 +117,4 @@ def run(group: str, experiment: str, method: str, seed: int, X, y, fit_predict, 
 
 
 def load(group: str) -> list[dict]:
-    return [json.loads(path.read_text()) for path in sorted((RESULTS / group).glob("*.json"))]
+    return [json.loads(path.read_text()) for path in sorted((results() / group).glob("*.json"))]

@@ -36,7 +36,7 @@ from skdeepclust.datasets import fetch_mnist
 
 from ._bench import write_table
 from ._peers import dense, import_clustpy
-from ._record import RESULTS, machine, versions
+from ._record import device, machine, results, versions
 
 BATCH = 256
 
@@ -46,10 +46,10 @@ class BareLoop:
 
     def __init__(self, X, widths=(500, 500, 1000), weight=0.5):
         """Rows, uint8 or float32; λ is ``weight``, at 1 without the decoder."""
-        self.X, self.weight = torch.from_numpy(X), weight
+        self.X, self.weight = torch.from_numpy(X).to(device()), weight
         widths = (X.shape[1], *widths, 10)
-        self.encoder, self.decoder = dense(widths), dense(widths[::-1])
-        self.centers = nn.Parameter(torch.randn(10, 10))
+        self.encoder, self.decoder = (dense(w).to(device()) for w in (widths, widths[::-1]))
+        self.centers = nn.Parameter(torch.randn(10, 10, device=device()))
         trained = [self.encoder, self.decoder] if weight < 1 else [self.encoder]
         parameters = [p for network in trained for p in network.parameters()]
         self.optimizer = torch.optim.Adam([*parameters, self.centers], 1e-3, fused=True)
@@ -66,17 +66,17 @@ class BareLoop:
         return torch.cat([self.assign(self.encoder(self.scaled(x))) for x in self.X.split(1024)])
 
     def predict(self):
-        return self.soft().argmax(1).numpy()
+        return self.soft().argmax(1).cpu().numpy()
 
     @torch.inference_mode()
     def transform(self):
-        return torch.cat([self.encoder(self.scaled(x)) for x in self.X.split(1024)]).numpy()
+        return torch.cat([self.encoder(self.scaled(x)) for x in self.X.split(1024)]).cpu().numpy()
 
     def epoch(self):
         q = self.soft().clone()
         p = q.square() / q.sum(0)
         p = p / p.sum(1, keepdim=True)
-        for index in torch.randperm(len(self.X)).split(BATCH):
+        for index in torch.randperm(len(self.X), device=device()).split(BATCH):
             x = self.scaled(self.X[index])
             z = self.encoder(x)
             q = self.assign(z)
@@ -86,6 +86,7 @@ class BareLoop:
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
+        loss.item()  # a GPU has ended its work then, and not before
 
 
 class Alternate(Callback):
@@ -110,13 +111,15 @@ def overhead(epochs=5, samples=70_000):
     """The joint phase and inference against a bare loop."""
     everything = fetch_mnist()[0]
     X = everything[:samples]
+    rows = everything.reshape(len(everything), -1)
     record = {"samples": len(X)}
     for pooling in (False, True):
-        bare = BareLoop(X.reshape(len(X), -1))
+        bare = BareLoop(rows[:samples])
         alternate = Alternate(bare)
         model = StatDEC(
             10,
             **JOINT,
+            device=device(),
             max_epochs=epochs + 1,
             statistics_pooling=pooling,
             callbacks=[alternate],
@@ -125,7 +128,7 @@ def overhead(epochs=5, samples=70_000):
         ours, theirs = np.array(alternate.ours[1:]), np.array(alternate.theirs[1:])
         name = "epoch, with pooling" if pooling else "epoch"
         record[name] = summary(ours, theirs)
-    bare.X = torch.from_numpy(everything.reshape(len(everything), -1))
+    bare.X = torch.from_numpy(rows).to(device())
     for name in ("predict", "transform"):
         functions = (lambda: getattr(model, name)(everything), getattr(bare, name))  # noqa: B023
         record[name] = summary(*alternated(*functions, repeats=epochs))
@@ -141,7 +144,6 @@ JOINT = {
     "tol": 0.0,
     "whiten": False,
     "random_state": 0,
-    "device": "cpu",
 }
 
 
@@ -187,6 +189,7 @@ def our_fit(X, widths, name, epochs):
     StatDEC(
         10,
         **JOINT,
+        device=device(),
         hidden_dims=widths,
         max_epochs=epochs,
         statistics_pooling=False,
@@ -206,6 +209,7 @@ def their_fit(X, widths, name, epochs):
             {"layers": [X.shape[1], *widths, 10]},
         ),
         initial_clustering_params={"n_init": 20},
+        device=device(),
         random_state=0,
     ).fit(X)
 
@@ -232,14 +236,14 @@ def growth():
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         record[str(n)] = found = json.loads(done.stdout.splitlines()[-1])
         print(n, found, flush=True)
-    (RESULTS / "engine_growth.json").write_text(json.dumps(record | about(), indent=1) + "\n")
+    (results() / "engine_growth.json").write_text(json.dumps(record | about(), indent=1) + "\n")
 
 
 def one(n):
     """A fit of n rows, alone in its process: seconds, and memory above the data."""
     rng = np.random.RandomState(0)
     X = (rng.randn(10, FEATURES)[rng.randint(10, size=n)] + rng.randn(n, FEATURES)).astype("f4")
-    model = StatDEC(10, **JOINT, max_epochs=2)
+    model = StatDEC(10, **JOINT, device=device(), max_epochs=2)
     model.fit(X[:1000])  # loads what a first fit loads
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start = perf_counter()
@@ -260,8 +264,7 @@ def write(name, record, against):
                 f"{what:<56} ours {found['ours_s']:.2f} s, {against} {found['bare_s']:.2f} s, "
                 f"ratio {found['ratio']:.3f} ({found['lowest']:.3f} to {found['highest']:.3f})"
             )
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"engine_{name}.json"
+    path = results() / f"engine_{name}.json"
     path.write_text(json.dumps(record | about(), indent=1) + "\n")
 
 
@@ -342,7 +345,7 @@ def table() -> None:
 
 
 def _read(name: str) -> dict:
-    path = RESULTS / f"{name}.json"
+    path = results() / f"{name}.json"
     return json.loads(path.read_text()) if path.exists() else {}
 
 

@@ -22,7 +22,7 @@ from skdeepclust.datasets import (
 
 from ._bench import spread, write_table
 from ._data import cifar10, flat, orl, subset
-from ._record import load, path_of, run
+from ._record import device, load, path_of, run
 
 GROUP = "papers"
 QUICK = 5_000
@@ -163,14 +163,14 @@ ROWS = {
 }
 
 
-def main(budget="quick", names=None, seeds=None, device="auto") -> None:
+def main(budget="quick", names=None, seeds=None) -> None:
     seeds = seeds if seeds is not None else list(range(1 if budget == "quick" else 3))
     for seed in seeds:
         for name in names or ROWS:
-            measure(name, ROWS[name], budget, seed, device)
+            measure(name, ROWS[name], budget, seed)
 
 
-def measure(name: str, row: Row, budget: str, seed: int, device: str) -> None:
+def measure(name: str, row: Row, budget: str, seed: int) -> None:
     if path_of(GROUP, name, budget, seed).exists():
         return
     if budget == "full" and row.paper is None:
@@ -179,7 +179,7 @@ def measure(name: str, row: Row, budget: str, seed: int, device: str) -> None:
     X, y = row.data(seed)
     if budget == "quick" and len(X) > QUICK:
         X, y = subset(X, y, QUICK, seed)
-    params = {"n_clusters": row.n_clusters, "random_state": seed, "device": device, **row.params}
+    params = {"n_clusters": row.n_clusters, "random_state": seed, "device": device(), **row.params}
     if budget == "full":
         estimator = row.Estimator.from_paper(row.paper, **params)
     else:

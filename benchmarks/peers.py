@@ -35,7 +35,7 @@ from ._peers import (
     umap_hdbscan,
     umap_mixture,
 )
-from ._record import load, path_of, run
+from ._record import device, load, path_of, run
 
 GROUP = "peers"
 
@@ -122,19 +122,19 @@ def pairs(names, only):
                 yield data, method
 
 
-def main(budget="quick", names=None, only=None, seeds=None, device="auto") -> None:
+def main(budget="quick", names=None, only=None, seeds=None) -> None:
     names = names or [name for name, data in DATA.items() if data.quick or budget == "full"]
     seeds = seeds if seeds is not None else list(range(1 if budget == "quick" else 3))
     for seed in seeds:
         for data, method in pairs(names, only or METHODS):
-            command = [sys.executable, "-m", "benchmarks.peers", data, method, str(seed), device]
+            command = [sys.executable, "-m", "benchmarks.peers", data, method, str(seed)]
             # Progress and warnings are kept back, unless they say why there is no result.
             done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
             if done.returncode:
                 print(f"{data}: {method}, seed {seed}: {done.stderr[-2000:]}", flush=True)
 
 
-def one(data: str, method: str, seed: int, device: str) -> None:
+def one(data: str, method: str, seed: int) -> None:
     """One run, in this process."""
     if path_of(GROUP, data, method, seed).exists():
         return
@@ -144,7 +144,7 @@ def one(data: str, method: str, seed: int, device: str) -> None:
         X = flat(X) if X.dtype == np.uint8 else X.reshape(len(X), -1)
     model = kind.make(chosen.n_clusters, seed)
     if kind.images:
-        model.set_params(device=device)
+        model.set_params(device=device())
     if "UMAP" in method:
         umap_mixture(2, 0).fit_predict(np.random.RandomState(0).rand(500, 10).astype(np.float32))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
@@ -251,4 +251,4 @@ def picture(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    one(*sys.argv[1:3], int(sys.argv[3]), sys.argv[4])
+    one(*sys.argv[1:3], int(sys.argv[3]))

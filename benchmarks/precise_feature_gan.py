@@ -32,7 +32,7 @@ from skdeepclust.training import map_rows
 from ._bench import Bench
 from ._data import flat, orl
 from ._peers import kmeans, pca_mixture
-from ._record import RESULTS, machine, scores, versions
+from ._record import device, machine, results, scores, versions
 
 BENCH = Bench("precise_feature_gan", "PreciseFeatureGAN")
 
@@ -220,23 +220,25 @@ def faces(seeds):
 def plain_loop(network, game, X, n_clusters, steps, batch_size, seed):
     """The same networks, written straight down: nothing shared, losses read at every step."""
     torch.manual_seed(seed)
+    X = X.to(device())
     shape, wasserstein = X.shape[1:], game.adversarial_loss == "wasserstein"
-    G, D, C = make_gan(network, shape, n_clusters + game.noise_dim, n_clusters)
+    networks = make_gan(network, shape, n_clusters + game.noise_dim, n_clusters)
+    G, D, C = (each.to(device()) for each in networks)
     opt_g, opt_d, opt_c = (
         torch.optim.Adam(n.parameters(), 1e-3, betas=(0.5, 0.9)) for n in (G, D, C)
     )
 
     def fake():
-        codes = torch.randint(n_clusters, (batch_size,))
-        one_hot = F.one_hot(codes, n_clusters).float()
-        return codes, G(torch.cat([one_hot, torch.randn(batch_size, game.noise_dim)], 1))
+        codes = torch.randint(n_clusters, (batch_size,), device=X.device)
+        noise = torch.randn(batch_size, game.noise_dim, device=X.device)
+        return codes, G(torch.cat([F.one_hot(codes, n_clusters).float(), noise], 1))
 
     for _ in range(steps):
         for _ in range(game.critic_steps):
-            real = X[torch.randint(len(X), (batch_size,))]
+            real = X[torch.randint(len(X), (batch_size,), device=X.device)]
             made = fake()[1].detach()
             if wasserstein:
-                share = torch.rand(batch_size, *[1] * len(shape))
+                share = torch.rand(batch_size, *[1] * len(shape), device=X.device)
                 at = (share * real + (1 - share) * made).requires_grad_()
                 loss = D(made).mean() - D(real).mean()
             else:
@@ -298,7 +300,7 @@ def speed(seeds):
             "highest": float(pairs.max()),
         }
         print(name, {k: round(v, 2) for k, v in record[name].items()}, flush=True)
-    (RESULTS / "precise_feature_gan_speed.json").write_text(json.dumps(record, indent=1) + "\n")
+    (results() / "precise_feature_gan_speed.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 def one(who, name, seed):
@@ -317,6 +319,7 @@ def one(who, name, seed):
                 seed,
                 8,
                 network=network,
+                device=device(),
                 init="random",
                 max_epochs=1,
                 **played | {"batch_size": SPEED_BATCH},

@@ -1,7 +1,7 @@
 """Gaussian mixtures side by side, quickly: a log-density is linear in the products of coordinates.
 
-scikit-learn's GaussianMixture goes through components one by one; here an E-step and an M-step are
-a matrix product each, on any device.
+scikit-learn's GaussianMixture goes through components one by one; here an E-step and an M-step of
+several mixtures are a matrix product each, on any device.
 """
 
 from __future__ import annotations
@@ -41,29 +41,45 @@ class GaussianMixtureEM:
         """Products of coordinates, coordinates, and 1, (n, d) -> (n, n_terms)."""
         return torch.cat([x[:, self.rows] * x[:, self.columns], x, torch.ones_like(x[:, :1])], 1)
 
-    def fit(self, x: Tensor, n_components: int, seed: int) -> Tensor:
-        """Weights of the mixture that EM ends in from the seeds of k-means++ among x."""
-        _, seeds = kmeans_plusplus(x.cpu().numpy(), n_components, random_state=seed)
-        terms, bound = self.terms(x), -math.inf
-        weights = self.weights(
-            x.new_full((n_components,), 1 / n_components),
-            x[torch.from_numpy(seeds).to(x.device)],
-            x.new_zeros(n_components, len(self.rows)),
-        )
+    def fit(self, x: Tensor, centers: Tensor) -> list[Tensor]:
+        """Weights of the mixtures that EM ends in from equal shares and these means.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, d)
+        centers : Tensor of shape (n_mixtures, n_components, d)
+            Their components stand beside each other in every product.
+        """
+        n_components = centers.shape[1]
+        terms, means = self.terms(x), centers.flatten(0, 1)
+        shares = x.new_full(means.shape[:1], 1 / n_components)
+        weights = self.weights(shares, means, x.new_zeros(len(means), len(self.rows)))
+        bound, going = x.new_full((len(centers),), -math.inf), list(range(len(centers)))
+        found = list(weights.split(n_components, 1))
         for _ in range(MAX_ITER):
-            joint = terms @ weights
-            total = joint.logsumexp(1, keepdim=True)
-            before, bound = bound, total.mean().item()
-            moments = (joint - total).exp().T @ terms / len(x)
+            joint = (terms @ weights).unflatten(1, (-1, n_components))  # (n, mixtures, K)
+            total = joint.logsumexp(2, keepdim=True)
+            before, bound = bound, total.mean((0, 2))
+            moments = (joint - total).exp().flatten(1).T @ terms / len(x)
             shares = moments[:, -1] + torch.finfo(x.dtype).eps  # of none of the samples too
             products, means = (moments[:, :-1] / shares.unsqueeze(1)).split(
                 [len(self.rows), self.dim], 1
             )
             covariances = products - means[:, self.rows] * means[:, self.columns]
-            weights = self.weights(shares / shares.sum(), means, covariances)
-            if abs(bound - before) < TOL:
+            shares = shares.unflatten(0, (-1, n_components))
+            shares = (shares / shares.sum(1, keepdim=True)).flatten()
+            weights = self.weights(shares, means, covariances)
+            parts = weights.split(n_components, 1)
+            for place, part in zip(going, parts, strict=True):
+                found[place] = part
+            moved = ~((bound - before).abs() < TOL)
+            kept = moved.nonzero().flatten().tolist()
+            if not kept:
                 break
-        return weights
+            if len(kept) < len(going):
+                going, bound = [going[i] for i in kept], bound[moved]
+                weights = torch.cat([parts[i] for i in kept], 1)
+        return found
 
     def weights(self, shares: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
         """From parameters, (K,), (K, d) and (K, products), the last without regularisation."""
@@ -83,6 +99,12 @@ class GaussianMixtureEM:
         halves = torch.where(self.rows == self.columns, 0.5, 1.0).to(means)  # (i, j) is (j, i) too
         quadratic = -halves * precisions[:, self.rows, self.columns]
         return torch.cat([quadratic, linear, constant.unsqueeze(1)], 1).T
+
+
+def seed_centers(x: Tensor, n_components: int, seed: int) -> Tensor:
+    """Samples that k-means++ chooses among x to begin with, (n_components, d)."""
+    _, seeds = kmeans_plusplus(x.cpu().numpy(), n_components, random_state=seed)
+    return x[torch.from_numpy(seeds).to(x.device)]
 
 
 def posteriors(terms: Tensor, weights: list[Tensor]) -> Tensor:

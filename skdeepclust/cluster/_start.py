@@ -18,10 +18,12 @@ from torch import Tensor
 
 from .._sklearn_compat import warning_filters
 from ..training import INFERENCE_BATCH
-from ._mixtures import GaussianMixtureEM, posteriors
+from ._mixtures import GaussianMixtureEM, posteriors, seed_centers
 
 # So many mixtures, each on its own part of the data.
 N_MIXTURES, SUBSET = 32, 5_000
+# Responsibilities that mixtures side by side may have: more no longer fit in a cache.
+AT_ONCE = 2**19
 # Components per cluster, at least and at most: as many as there are samples for.
 COMPONENTS_PER_CLUSTER, SAMPLES_PER_PARAMETER = (2, 5), 1.25
 # Least variance of a component, in units of the embedding's mean variance, which keeps it from
@@ -125,11 +127,16 @@ def agreed_mixtures(
     s = principal_coordinates(z)
     kind, n_components = choose_mixture(min(SUBSET, len(s)), s.shape[1], n_clusters)
     em = GaussianMixtureEM(kind, s.shape[1], regularization)
-    weights = []
+    # Those of all the samples go side by side, as many as there is room for.
+    at_once = max(1, AT_ONCE // (len(s) * n_components)) if len(s) <= SUBSET else 1
+    weights, centers = [], []
     for _ in range(N_MIXTURES):
         chosen = torch.from_numpy(rng.permutation(len(s))[:SUBSET])
         part = s[chosen.to(s.device)]
-        weights.append(em.fit(part, n_components, rng.randint(2**31 - 1)))
+        centers.append(seed_centers(part, n_components, rng.randint(2**31 - 1)))
+        if len(centers) == at_once or len(weights) + len(centers) == N_MIXTURES:
+            weights += em.fit(part, torch.stack(centers))
+            centers = []
     claims = posteriors(em.terms(part), weights)
     labels = cut_bipartite_graph(claims.cpu().numpy(), n_clusters, rng)
     # What share of a component lies in each cluster; a sample inherits it from its components.
