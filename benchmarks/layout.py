@@ -16,7 +16,7 @@ import torch
 
 from skdeepclust.networks import AUTOENCODERS, CNNBackbone
 
-from ._record import machine, results, versions
+from ._record import RESULTS, machine, versions
 
 BATCH, REPEATS = 128, 9
 SHAPES = [(1, 28, 28), (1, 64, 64), (3, 32, 32)]
@@ -85,7 +85,7 @@ def main() -> None:
                     flush=True,
                 )
     record = {"batch": BATCH, "medians": rows, "versions": versions(), "machine": machine()}
-    (results() / "layout.json").write_text(json.dumps(record, indent=1) + "\n")
+    (RESULTS / "layout.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
