@@ -116,5 +116,10 @@ def run(group: str, experiment: str, method: str, seed: int, X, y, fit_predict, 
     return record
 
 
+def runs_of(records: list[dict], experiment: str, method: str) -> list[dict]:
+    """Those of one row of a table."""
+    return [r for r in records if (r["experiment"], r["method"]) == (experiment, method)]
+
+
 def load(group: str) -> list[dict]:
     return [json.loads(path.read_text()) for path in sorted((results() / group).glob("*.json"))]

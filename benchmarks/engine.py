@@ -116,10 +116,7 @@ def overhead(epochs=5, samples=70_000):
     for pooling in (False, True):
         bare = BareLoop(rows[:samples])
         alternate = Alternate(bare)
-        model = StatDEC(
-            10,
-            **JOINT,
-            device=device(),
+        model = joint(
             max_epochs=epochs + 1,
             statistics_pooling=pooling,
             callbacks=[alternate],
@@ -135,16 +132,20 @@ def overhead(epochs=5, samples=70_000):
     write("overhead", record, "bare loop")
 
 
-# A joint phase without what ClustPy has no counterpart of.
-JOINT = {
-    "batch_size": BATCH,
-    "init": "kmeans",
-    "pretrain_epochs": 1,
-    "warmup_epochs": 0,
-    "tol": 0.0,
-    "whiten": False,
-    "random_state": 0,
-}
+def joint(**params):
+    """A joint phase without what ClustPy has no counterpart of."""
+    return StatDEC(
+        10,
+        batch_size=BATCH,
+        init="kmeans",
+        pretrain_epochs=1,
+        warmup_epochs=0,
+        tol=0.0,
+        whiten=False,
+        random_state=0,
+        device=device(),
+        **params,
+    )
 
 
 # λ of what StatDEC without pooling then is.
@@ -186,10 +187,7 @@ def bare_fit(X, widths, weight, epochs):
 
 
 def our_fit(X, widths, name, epochs):
-    StatDEC(
-        10,
-        **JOINT,
-        device=device(),
+    joint(
         hidden_dims=widths,
         max_epochs=epochs,
         statistics_pooling=False,
@@ -243,7 +241,7 @@ def one(n):
     """A fit of n rows, alone in its process: seconds, and memory above the data."""
     rng = np.random.RandomState(0)
     X = (rng.randn(10, FEATURES)[rng.randint(10, size=n)] + rng.randn(n, FEATURES)).astype("f4")
-    model = StatDEC(10, **JOINT, device=device(), max_epochs=2)
+    model = joint(max_epochs=2)
     model.fit(X[:1000])  # loads what a first fit loads
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     start = perf_counter()

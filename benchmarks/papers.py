@@ -22,7 +22,7 @@ from skdeepclust.datasets import (
 
 from ._bench import spread, write_table
 from ._data import cifar10, flat, orl, subset
-from ._record import device, load, path_of, run
+from ._record import device, load, path_of, run, runs_of
 
 GROUP = "papers"
 QUICK = 5_000
@@ -227,15 +227,10 @@ def table() -> None:
         "| --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for name, row in ROWS.items():
-        runs = {
-            budget: [r for r in records if (r["experiment"], r["method"]) == (name, budget)]
-            for budget in BUDGETS
-        }
+        runs = {budget: runs_of(records, name, budget) for budget in BUDGETS}
         if name in ELSEWHERE and not runs["default"]:
             group, experiment, method = ELSEWHERE[name]
-            runs["default"] = [
-                r for r in load(group) if (r["experiment"], r["method"]) == (experiment, method)
-            ]
+            runs["default"] = runs_of(load(group), experiment, method)
         for i, metric in enumerate(("acc", "nmi", "ari")):
             cells = [f"{row.printed[metric]:.4g}" if metric in row.printed else "–"]
             cells += [_cell(runs[budget], metric) for budget in BUDGETS]

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from . import peers
-from ._record import load
+from ._record import load, runs_of
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -113,11 +113,11 @@ def table() -> str:
 
 
 def _row(records, experiment: str, method: str, shown: str) -> str:
-    runs = [r for r in records if (r["experiment"], r["method"]) == (experiment, method)]
+    runs = runs_of(records, experiment, method)
     if not runs:
         raise SystemExit(f"no run of {method!r} on {experiment!r}")
-    cells = [f"{np.median([run[k] for run in runs]):.3f}" for k in ("acc", "nmi", "recall")]
-    seconds = f"{np.median([run['seconds'] for run in runs]):.0f}"
+    cells = [f"{_median(runs, k):.3f}" for k in ("acc", "nmi", "recall")]
+    seconds = f"{_median(runs, 'seconds'):.0f}"
     if any(run["machine"]["torch_threads"] == 1 for run in runs):
         seconds += "¹"  # the README says below the table what that means
     return f"{shown} | {len(runs)} | {' | '.join(cells)} | {seconds} |"
@@ -150,9 +150,7 @@ def data_sets() -> str:
     ]
     for name in peers.DATA:
         methods = {
-            method: runs
-            for method in peers.METHODS
-            if (runs := [r for r in records if (r["experiment"], r["method"]) == (name, method)])
+            method: runs for method in peers.METHODS if (runs := runs_of(records, name, method))
         }
         others = [m for m in methods if not m.startswith((*peers.OURS, "KMeans"))]
         other = max(others, key=lambda method: _median(methods[method], "acc"))

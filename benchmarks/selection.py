@@ -22,7 +22,7 @@ from skdeepclust.model_selection import sweep_n_clusters
 from skdeepclust.training import Rows
 
 from ._bench import write_table
-from ._record import load, machine, path_of, run, versions
+from ._record import device, load, machine, path_of, run, versions
 
 GROUP = "selection"
 RUNS = 20
@@ -45,7 +45,7 @@ def restarts(names=None) -> None:
     for seed in range(RUNS):
         for name in names or ESTIMATORS:
             Estimator, params = ESTIMATORS[name]
-            model = Estimator(10, random_state=seed, **params)
+            model = Estimator(10, random_state=seed, device=device(), **params)
             details = {
                 "score": lambda model=model: float(model.restart_scores_[0]),
                 # Others that one could choose by.
@@ -84,7 +84,7 @@ def n_clusters(names=None) -> None:
             continue
         loader, candidates = KNOWN[name]
         X, y = loader()
-        sweep = sweep_n_clusters(NeuralMixtureEM(), X, candidates, random_state=0)
+        sweep = sweep_n_clusters(NeuralMixtureEM(device=device()), X, candidates, random_state=0)
         record = {
             "data": name,
             "true": len(np.unique(y)),
@@ -146,7 +146,7 @@ def table() -> None:
         "",
         "## How many clusters?",
         "",
-        "`sweep_n_clusters(NeuralMixtureEM(), X, candidates, random_state=0)`.",
+        "`sweep_n_clusters(NeuralMixtureEM(device=device()), X, candidates, random_state=0)`.",
         "",
         "| data | true | candidates | recommended | doubt | runner-up |",
         "| --- | ---: | --- | ---: | ---: | ---: |",

@@ -129,14 +129,14 @@ def agreed_mixtures(
     em = GaussianMixtureEM(kind, s.shape[1], regularization)
     # Those of all the samples go side by side, as many as there is room for.
     at_once = max(1, AT_ONCE // (len(s) * n_components)) if len(s) <= SUBSET else 1
-    weights, centers = [], []
-    for _ in range(N_MIXTURES):
-        chosen = torch.from_numpy(rng.permutation(len(s))[:SUBSET])
-        part = s[chosen.to(s.device)]
-        centers.append(seed_centers(part, n_components, rng.randint(2**31 - 1)))
-        if len(centers) == at_once or len(weights) + len(centers) == N_MIXTURES:
-            weights += em.fit(part, torch.stack(centers))
-            centers = []
+    weights = []
+    while len(weights) < N_MIXTURES:
+        centers = []
+        for _ in range(min(at_once, N_MIXTURES - len(weights))):
+            chosen = torch.from_numpy(rng.permutation(len(s))[:SUBSET])
+            part = s[chosen.to(s.device)]
+            centers.append(seed_centers(part, n_components, rng.randint(2**31 - 1)))
+        weights += em.fit(part, torch.stack(centers))
     claims = posteriors(em.terms(part), weights)
     labels = cut_bipartite_graph(claims.cpu().numpy(), n_clusters, rng)
     # What share of a component lies in each cluster; a sample inherits it from its components.

@@ -32,6 +32,19 @@ def agreed(Z, n_clusters, seed=0):
     return agreed_mixtures(torch.from_numpy(Z), n_clusters, rng(seed)).numpy()
 
 
+@pytest.mark.parametrize("subset", [5_000, 100])
+def test_mixtures_side_by_side_are_those_in_turn(subset, monkeypatch):
+    """All that go together are those of all the samples, and none is left over."""
+    Z = make_blobs(150, centers=6, n_features=3, cluster_std=2.0, random_state=0)[0]
+    monkeypatch.setattr("skdeepclust.cluster._start.SUBSET", subset)
+    _, n_components = choose_mixture(min(subset, len(Z)), 3, 6)
+    found = []
+    for at_once in (1, 7):
+        monkeypatch.setattr("skdeepclust.cluster._start.AT_ONCE", at_once * 150 * n_components)
+        found.append(agreed(Z, 6))
+    np.testing.assert_allclose(*found, atol=1e-6)
+
+
 def start(init, Z, n_clusters, sign=1):
     """The embedding is all there is of the data."""
     Z = Z.astype(np.float32)
