@@ -146,7 +146,7 @@ def table() -> None:
         "",
         "## How many clusters?",
         "",
-        "`sweep_n_clusters(NeuralMixtureEM(device=device()), X, candidates, random_state=0)`.",
+        "`sweep_n_clusters(NeuralMixtureEM(), X, candidates, random_state=0)`.",
         "",
         "| data | true | candidates | recommended | doubt | runner-up |",
         "| --- | ---: | --- | ---: | ---: | ---: |",
