@@ -24,7 +24,7 @@ from skdeepclust.metrics import (
     clustering_accuracy,
     per_class_recall,
 )
-from skdeepclust.training import resolve_device
+from skdeepclust.training import computes_in_bfloat16, resolve_device
 
 RESULTS = Path(__file__).parent / "results"
 # The option --device, for the processes that benchmarks start too.
@@ -69,6 +69,7 @@ def machine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
         "device": str(device()),
+        "bfloat16": computes_in_bfloat16(torch.device("cpu")),
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
 

@@ -54,9 +54,9 @@ def _pretrain_layer(run, position, down, up, pairs, epochs, lr, lr_decay) -> Non
         with torch.no_grad():  # what the layers below, already trained, make of the batch
             h = run.module.standardize(x).flatten(1)
             for below, _ in pairs[:position]:
-                h = below(h).relu()
-        code = down(drop(h))
-        h_hat = up(drop(code if last else code.relu()))
+                h = run.module.through(below, h).relu()
+        code = run.module.through(down, drop(h))
+        h_hat = run.module.through(up, drop(code if last else code.relu()))
         loss = reconstruction_error(h, h_hat if first else h_hat.relu()).mean()
         run.net.minimize(loss)
         return {"loss": loss, "reconstruction": loss}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Callable
 from numbers import Integral, Real
 
 import torch
@@ -41,6 +42,7 @@ class SelfTrainingModule(ClusteringModule):
     """An autoencoder, and centres in its embedding; x are samples in the user's units."""
 
     centers: Tensor
+    training_dtype = torch.float32
 
     def __init__(
         self,
@@ -70,6 +72,14 @@ class SelfTrainingModule(ClusteringModule):
 
     # ---- what follows
 
+    def through(self, layers: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """What a part of the network makes of x; in training its products are those of numbers of
+        ``training_dtype``."""
+        if not self.training or self.training_dtype == torch.float32:
+            return layers(x)
+        with torch.autocast(x.device.type, self.training_dtype):
+            return layers(x).float()
+
     def pretraining_loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """L_r of each sample, (n,), while there are no clusters."""
         _, drawn, divergence = self.draw(x, generator)
@@ -77,7 +87,7 @@ class SelfTrainingModule(ClusteringModule):
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of a variational autoencoder: mean and log-variance of q(z|x), (n, latent_dim) each."""
-        return self.autoencoder.encode(self.standardize(x)).chunk(2, 1)
+        return self.through(self.autoencoder.encode, self.standardize(x)).chunk(2, 1)
 
     def draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor | float]:
         """Codes of samples, codes to decode in training, and the KL of q(z|x) to the prior, (n,).
@@ -96,7 +106,7 @@ class SelfTrainingModule(ClusteringModule):
         """The code of a sample, of a variational autoencoder the mean, (n, latent_dim)."""
         if self.variational:
             return self.posterior(x)[0]
-        return self.autoencoder.encode(self.standardize(x))
+        return self.through(self.autoencoder.encode, self.standardize(x))
 
     def soft_assign(self, z: Tensor) -> Tensor:
         return student_t_assignment(z, self.centers, self.alpha)

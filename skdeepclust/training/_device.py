@@ -49,6 +49,16 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return found
 
 
+def computes_in_bfloat16(device: torch.device) -> bool:
+    """Whether this is a CPU with instructions for bfloat16; others take many times as long for it
+    as for float32."""
+    # Older versions of torch do not tell.
+    capabilities = getattr(torch.cpu, "get_capabilities", dict)()
+    return device.type == "cpu" and any(
+        capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16")
+    )
+
+
 @contextmanager
 def fast_matmul(device: torch.device) -> Iterator[None]:
     """Allow TF32 on CUDA for the duration, and leave torch's setting as it was."""

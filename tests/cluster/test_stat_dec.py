@@ -11,7 +11,7 @@ from sklearn.mixture import GaussianMixture
 from torch import nn
 
 from skdeepclust import StatDEC
-from skdeepclust.cluster import _phases
+from skdeepclust.cluster import _phases, _stat_dec
 from skdeepclust.exceptions import DeadClusterWarning
 from skdeepclust.objectives import student_t_assignment, target_distribution
 
@@ -241,6 +241,73 @@ def test_a_network_of_ones_own(blobs):
         small(network=Linear, statistics_pooling=False, pretrain="layer_wise").fit(X)
     with pytest.raises(ValueError, match=r"network='resnet' is unknown; expected one of \['cnn'.*"):
         small(network="resnet").fit(X)
+
+
+class Watched(Linear):
+    """Tells what its products are of."""
+
+    def encode(self, x):
+        kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
+        self.seen.add((self.training, kind))
+        return super().encode(x)
+
+    seen = set()  # noqa: RUF012 - emptied by the test
+
+
+@pytest.mark.parametrize(
+    ("precision", "capable", "least", "expected"),
+    [
+        ("auto", True, 90, torch.float32),  # a network of one's own
+        ("float32", True, 90, torch.float32),
+        ("bfloat16", False, 91, torch.bfloat16),
+    ],
+)
+def test_precision_is_that_of_the_training_alone(
+    blobs, monkeypatch, precision, capable, least, expected
+):
+    monkeypatch.setattr(_stat_dec, "computes_in_bfloat16", lambda device: capable)
+    monkeypatch.setattr(_stat_dec, "MANY_SAMPLES", least)
+    Watched.seen.clear()
+    X, y = blobs
+    fitted = small(network=Watched, statistics_pooling=False, precision=precision).fit(X)
+    assert Watched.seen == {(True, expected), (False, torch.float32)}
+    assert {p.dtype for p in fitted.module_.parameters()} == {torch.float32}
+    assert adjusted_rand_score(y, fitted.labels_) == 1
+
+
+@pytest.mark.parametrize(
+    ("capable", "least", "variational", "expected"),
+    [
+        (True, 90, False, torch.bfloat16),
+        (False, 90, False, torch.float32),
+        (True, 91, False, torch.float32),
+        (True, 90, True, torch.float32),
+    ],
+)
+def test_auto_precision(blobs, monkeypatch, capable, least, variational, expected):
+    monkeypatch.setattr(_stat_dec, "computes_in_bfloat16", lambda device: capable)
+    monkeypatch.setattr(_stat_dec, "MANY_SAMPLES", least)
+    fitted = small(variational=variational, pretrain_epochs=0, max_epochs=1).fit(blobs[0])
+    assert fitted.module_.training_dtype == expected
+
+
+def test_half_precision_reaches_every_pass(blobs, noisy_patterns):
+    """Another embedding than in float32, but nearly; what is fitted computes in float32."""
+    X, y = blobs
+    whole, half = (
+        small(pretrain="layer_wise", precision=each).fit(X) for each in ("float32", "bfloat16")
+    )
+    assert adjusted_rand_score(y, half.labels_) == 1
+    for phase in ("pretrain_layer_1", "pretrain", "cluster"):
+        a, b = (
+            np.array([row["train_loss"] for row in model.history_ if row["phase"] == phase])
+            for model in (whole, half)
+        )
+        assert not np.array_equal(a, b)
+        np.testing.assert_allclose(a[0], b[0], rtol=0.02)
+    assert half.transform(X).dtype == np.float32
+    images = small(network="unet", variational=True, precision="bfloat16", hidden_dims=(8, 16))
+    assert np.isfinite(images.fit(noisy_patterns(120, 8)).history_[-1, "train_loss"])
 
 
 def test_papers_settings():

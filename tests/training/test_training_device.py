@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from skdeepclust.training import fast_matmul, resolve_device
+from skdeepclust.training import computes_in_bfloat16, fast_matmul, resolve_device
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
@@ -76,6 +76,18 @@ def test_cuda_with_cuda():
     assert resolve_device("cuda") == torch.device("cuda")
     with pytest.raises(ValueError, match="CUDA devices here"):
         resolve_device(f"cuda:{torch.cuda.device_count()}")
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_bf16": False}, False)],
+)
+def test_bfloat16_is_for_cpus_that_have_it(monkeypatch, capabilities, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    assert computes_in_bfloat16(torch.device("cpu")) is expected
+    assert computes_in_bfloat16(torch.device("cuda")) is False
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    assert computes_in_bfloat16(torch.device("cpu")) is False
 
 
 def test_fast_matmul_changes_nothing_on_the_cpu():
