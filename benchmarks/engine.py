@@ -107,23 +107,28 @@ class Alternate(Callback):
         self.theirs.append(perf_counter() - middle)
 
 
+EPOCHS = {
+    "epoch": {"statistics_pooling": False},
+    "epoch in bfloat16, the bare one in float32": {
+        "statistics_pooling": False,
+        "precision": "bfloat16",
+    },
+    "epoch, with pooling": {"statistics_pooling": True},
+}
+
+
 def overhead(epochs=5, samples=70_000):
     """The joint phase and inference against a bare loop."""
     everything = fetch_mnist()[0]
     X = everything[:samples]
     rows = everything.reshape(len(everything), -1)
     record = {"samples": len(X)}
-    for pooling in (False, True):
+    for name, params in EPOCHS.items():
         bare = BareLoop(rows[:samples])
         alternate = Alternate(bare)
-        model = joint(
-            max_epochs=epochs + 1,
-            statistics_pooling=pooling,
-            callbacks=[alternate],
-        ).fit(X)
+        model = joint(max_epochs=epochs + 1, callbacks=[alternate], **params).fit(X)
         # The first of each warms caches and allocators up.
         ours, theirs = np.array(alternate.ours[1:]), np.array(alternate.theirs[1:])
-        name = "epoch, with pooling" if pooling else "epoch"
         record[name] = summary(ours, theirs)
     bare.X = torch.from_numpy(rows).to(device())
     for name in ("predict", "transform"):
@@ -133,18 +138,22 @@ def overhead(epochs=5, samples=70_000):
 
 
 def joint(**params):
-    """A joint phase without what ClustPy has no counterpart of."""
+    """A joint phase without what ClustPy has no counterpart of, and in the numbers that it and a
+    bare loop compute with."""
     return StatDEC(
         10,
-        batch_size=BATCH,
-        init="kmeans",
-        pretrain_epochs=1,
-        warmup_epochs=0,
-        tol=0.0,
-        whiten=False,
-        random_state=0,
-        device=device(),
-        **params,
+        **{
+            "batch_size": BATCH,
+            "init": "kmeans",
+            "pretrain_epochs": 1,
+            "warmup_epochs": 0,
+            "tol": 0.0,
+            "whiten": False,
+            "precision": "float32",
+            "random_state": 0,
+            "device": device(),
+            **params,
+        },
     )
 
 

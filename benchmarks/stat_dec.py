@@ -76,7 +76,7 @@ TABLES = {
 
 
 def start(seeds):
-    """Starts that the default chooses from, and shorter training before them."""
+    """Starts that the default chooses from, and quicker training."""
     for seed in seeds:
         for name, (loader, n_clusters, shorter) in TABLES.items():
             X, y = loader(return_X_y=True)
@@ -86,6 +86,7 @@ def start(seeds):
                 {},
                 {"init": "gmm"},
                 {"init": "kmeans"},
+                {"precision": "bfloat16"},
                 *([{"pretrain_epochs": shorter}] if shorter else ()),
             ):
                 method = ", ".join(["StatDEC", *(f"{k}={v}" for k, v in changed.items())])
@@ -97,7 +98,12 @@ def mnist(seeds):
     X, y = fetch_mnist()
     rows = flat(X)
     for seed in seeds:
-        for name, changed in (("", {}), (", max_epochs=6", {"max_epochs": 6})):
+        for changed in (
+            {},
+            {"precision": "float32"},
+            {"max_epochs": 6, "precision": "float32"},
+        ):
+            name = "".join(f", {k}={v}" for k, v in changed.items())
             warped = stat_dec(seed, augment="affine", **changed)
             BENCH.measure("mnist", f"StatDEC affine{name}", warped, seed, X, y)
             BENCH.measure("mnist", f"StatDEC{name}", stat_dec(seed, **changed), seed, X, y)
