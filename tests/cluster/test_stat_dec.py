@@ -353,6 +353,7 @@ def test_cuda(blobs):
     other = pickle.loads(pickle.dumps(fitted))
     assert not next(other.module_.parameters()).is_cuda
     assert np.array_equal(other.set_params(device="cpu").predict(X), fitted.labels_)
+    assert adjusted_rand_score(y, small(device="cuda", precision="bfloat16").fit_predict(X)) == 1
 
 
 def test_a_diverging_fit_is_an_error_and_keeps_the_earlier_one(blobs):
