@@ -107,6 +107,7 @@ class Alternate(Callback):
         self.theirs.append(perf_counter() - middle)
 
 
+# Joint epochs that are timed beside the bare loop's.
 EPOCHS = {
     "epoch": {"statistics_pooling": False},
     "epoch in bfloat16, the bare one in float32": {
@@ -137,23 +138,21 @@ def overhead(epochs=5, samples=70_000):
     write("overhead", record, "bare loop")
 
 
-def joint(**params):
+def joint(precision="float32", **params):
     """A joint phase without what ClustPy has no counterpart of, and in the numbers that it and a
     bare loop compute with."""
     return StatDEC(
         10,
-        **{
-            "batch_size": BATCH,
-            "init": "kmeans",
-            "pretrain_epochs": 1,
-            "warmup_epochs": 0,
-            "tol": 0.0,
-            "whiten": False,
-            "precision": "float32",
-            "random_state": 0,
-            "device": device(),
-            **params,
-        },
+        batch_size=BATCH,
+        init="kmeans",
+        pretrain_epochs=1,
+        warmup_epochs=0,
+        tol=0.0,
+        whiten=False,
+        precision=precision,
+        random_state=0,
+        device=device(),
+        **params,
     )
 
 
