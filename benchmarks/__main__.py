@@ -59,7 +59,9 @@ def main() -> None:
         if name == "peers":
             command.add_argument("--only", nargs="+", choices=peers.METHODS, metavar="METHOD")
     commands.add_parser("engine").add_argument("parts", nargs="*", metavar="PART")
-    commands.add_parser("selection")
+    command = commands.add_parser("selection")
+    command.add_argument("--only", nargs="+", choices=selection.RUNS, metavar="ESTIMATOR")
+    command.add_argument("--seeds", nargs="+", type=int)
     commands.add_parser("tables")
     for command in commands.choices.values():
         command.add_argument("--device", default="auto")
@@ -72,7 +74,7 @@ def main() -> None:
     elif command == "engine":
         engine.main(**options)
     elif command == "selection":
-        selection.main()
+        selection.main(**options)
     elif command == "tables":
         tables()
     else:
