@@ -64,9 +64,13 @@ def imbalanced(seeds):
             )
             rows = flat(X_tail)
             experiment = f"long-tailed mnist {ratio}"
-            for prior in ("auto", "uniform", "estimated"):
-                estimator = neural(seed, prior=prior)
-                BENCH.measure(experiment, f"{prior} prior", estimator, seed, X_tail, y_tail)
+            for name, params in {
+                "auto prior": {},
+                "auto prior, n_networks=1": {"n_networks": 1},
+                "uniform prior": {"prior": "uniform"},
+                "estimated prior": {"prior": "estimated"},
+            }.items():
+                BENCH.measure(experiment, name, neural(seed, **params), seed, X_tail, y_tail)
             BENCH.measure(experiment, "KMeans", kmeans(10, seed), seed, rows, y_tail)
             peer = pca_mixture(10, seed)
             BENCH.measure(experiment, "PCA + GaussianMixture", peer, seed, rows, y_tail)

@@ -51,6 +51,7 @@ IMAGES = {"input_shape": (1, 8, 8)}
 RUNS = {
     "NeuralMixtureEM": Runs(NeuralMixtureEM),
     "NeuralMixtureEM, images": Runs(partial(NeuralMixtureEM, **IMAGES)),
+    "NeuralMixtureEM, images, n_networks=1": Runs(partial(NeuralMixtureEM, n_networks=1, **IMAGES)),
     "PreciseFeatureGAN": Runs(PreciseFeatureGAN),
     "PreciseFeatureGAN, augment=None": Runs(partial(PreciseFeatureGAN, augment=None)),
     "PreciseFeatureGAN, all of MNIST": Runs(PreciseFeatureGAN, "MNIST", 10),

@@ -41,6 +41,7 @@ SMALL = {
         "hidden_dims": (8,),
         "latent_dim": 4,
         "n_starts": 4,
+        "n_networks": 2,
         "start_epochs": 3,
         "max_epochs": 5,
         "tol": 0.0,

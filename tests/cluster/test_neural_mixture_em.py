@@ -1,15 +1,20 @@
 """NeuralMixtureEM: what is its own."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import adjusted_rand_score
+from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepclust import NeuralMixtureEM
 from skdeepclust.cluster._neighbors import find_neighbors
-from skdeepclust.cluster._neural_mixture_em import score_bound
+from skdeepclust.cluster._neural_mixture_em import MANY_IMAGES, NETWORKS, score_bound
+from skdeepclust.cluster._run import copied
+from skdeepclust.exceptions import DeadClusterWarning
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Rows
 
@@ -225,13 +230,87 @@ def test_the_given_posterior_is_forgotten_with_the_search(blobs):
     class Spy(NeuralMixtureEM):
         __init__ = NeuralMixtureEM.__init__
 
-        def _explore(self, run):
+        def _choose(self, run):
             seen["before"] = set(run.memory)
-            super()._explore(run)
+            super()._choose(run)
             seen["after"] = set(run.memory)
 
     Spy(3, n_starts=2, start_epochs=1, max_epochs=1, random_state=0).fit(blobs[0])
     assert seen["before"] - seen["after"] == {"posterior"}
+
+
+def searches(model):
+    """Scores of the starts, network by network."""
+    return [epoch["start_scores"] for epoch in model.history_ if "start_scores" in epoch]
+
+
+def test_the_best_start_of_several_networks_goes_on(images):
+    networks, kept = [], []
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _explore(self, run):
+            super()._explore(run)
+            networks.append(copied(run.module.backbone.state_dict()))
+
+        def _cluster(self, run):
+            kept.append((copied(run.module.backbone.state_dict()), run.score))
+            super()._cluster(run)
+
+    best = []
+    for seed in range(3):
+        networks.clear(), kept.clear()
+        model = Spy(3, n_networks=3, random_state=seed, **SMALL).fit(images)
+        scores = searches(model)
+        assert [len(each) for each in scores] == [SMALL["n_starts"]] * 3
+        tops = [max(each) for each in scores]
+        best.append(int(np.argmax(tops)))
+        (backbone, score) = kept[0]
+        assert score == max(tops)
+        same = [all(torch.equal(net[n], backbone[n]) for n in backbone) for net in networks]
+        assert same == [i == best[-1] for i in range(3)]
+        # What one network alone would have found is among them.
+        assert searches(small(n_networks=1, random_state=seed).fit(images)) == scores[:1]
+    assert set(best) != {2}  # so that it is not just the last one
+
+
+@pytest.mark.parametrize(
+    ("params", "n", "networks"),
+    [
+        ({}, 60, NETWORKS),
+        ({}, MANY_IMAGES, 1),
+        ({"n_starts": 1}, 60, 1),
+        ({"augment": "neighbors"}, 60, 1),
+        ({"augment": None}, 60, 1),
+        ({"n_networks": 2, "n_starts": 1}, 60, 2),
+        ({"n_networks": 2}, MANY_IMAGES, 2),
+    ],
+)
+def test_how_many_networks_are_searched(params, n, networks):
+    X = np.random.RandomState(0).randint(256, size=(n, 1, 4, 4)).astype(np.uint8)
+    quick = {"start_epochs": 1, "max_epochs": 1, "batch_size": 1024, "hidden_dims": (2,)}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeadClusterWarning)
+        model = NeuralMixtureEM(3, random_state=0, **{**quick, "n_starts": 2, **params}).fit(X)
+    searched = networks if networks * model.n_starts > 1 else 0
+    assert len(searches(model)) == searched
+
+
+def test_vectors_are_searched_by_one_network(blobs):
+    assert len(searches(small().fit(blobs[0]))) == 1
+
+
+def test_no_further_network_is_searched_after_an_interruption(images):
+    class Stop(Callback):
+        def on_batch_end(self, net, **kwargs):
+            net.interrupt.asked = True
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = small(n_networks=3, callbacks=[Stop()]).fit(images)
+    assert model.stop_reason_ == "interrupted"
+    assert len(searches(model)) == 1
 
 
 def test_auto_leaves_equal_groups_to_equal_shares():
