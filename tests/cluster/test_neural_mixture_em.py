@@ -11,8 +11,9 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepclust import NeuralMixtureEM
+from skdeepclust.cluster import _neural_mixture_em
 from skdeepclust.cluster._neighbors import find_neighbors
-from skdeepclust.cluster._neural_mixture_em import MANY_IMAGES, NETWORKS, score_bound
+from skdeepclust.cluster._neural_mixture_em import agreement, score_bound
 from skdeepclust.cluster._run import copied
 from skdeepclust.exceptions import DeadClusterWarning
 from skdeepclust.metrics import clustering_accuracy
@@ -275,26 +276,55 @@ def test_the_best_start_of_several_networks_goes_on(images):
     assert set(best) != {2}  # so that it is not just the last one
 
 
+ELSEWHERE, ALIKE = [0.93, 0.97, 0.99, 0.97, 0.99], [0.93, 0.99, 0.99, 1.0, 1.0]
+
+
 @pytest.mark.parametrize(
-    ("params", "n", "networks"),
+    ("params", "agreed", "networks"),
     [
-        ({}, 60, NETWORKS),
-        ({}, MANY_IMAGES, 1),
-        ({"n_starts": 1}, 60, 1),
-        ({"augment": "neighbors"}, 60, 1),
-        ({"augment": None}, 60, 1),
-        ({"n_networks": 2, "n_starts": 1}, 60, 2),
-        ({"n_networks": 2}, MANY_IMAGES, 2),
+        ({}, ELSEWHERE, 3),
+        ({}, ALIKE, 1),
+        ({"n_networks": 2}, ALIKE, 2),
+        ({"n_networks": 4}, ELSEWHERE, 4),
+        ({"n_networks": 2, "n_starts": 1}, ELSEWHERE, 2),
+        ({"n_starts": 1}, ELSEWHERE, 0),
+        ({"augment": "neighbors"}, ELSEWHERE, 1),
+        ({"augment": None}, ELSEWHERE, 1),
     ],
 )
-def test_how_many_networks_are_searched(params, n, networks):
-    X = np.random.RandomState(0).randint(256, size=(n, 1, 4, 4)).astype(np.uint8)
-    quick = {"start_epochs": 1, "max_epochs": 1, "batch_size": 1024, "hidden_dims": (2,)}
+def test_how_many_networks_are_searched(images, params, agreed, networks, monkeypatch):
+    """By default as many as it takes until the best start and the five next to it agree."""
+    asked = []
+
+    def rand_index(first, other):
+        asked.append((first, other))
+        return agreed[(len(asked) - 1) % 5]
+
+    monkeypatch.setattr(_neural_mixture_em, "adjusted_rand_score", rand_index)
+    quick = {"start_epochs": 20, "max_epochs": 1, "batch_size": 32, "random_state": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeadClusterWarning)
-        model = NeuralMixtureEM(3, random_state=0, **{**quick, "n_starts": 2, **params}).fit(X)
-    searched = networks if networks * model.n_starts > 1 else 0
-    assert len(searches(model)) == searched
+        model = NeuralMixtureEM(3, **{**quick, "n_starts": 8, **params}).fit(images)
+    assert len(searches(model)) == networks
+    assert len(asked) == (0 if params else 5 * networks)
+    for i, (first, _) in enumerate(asked):  # each five with the same
+        assert np.array_equal(first, asked[i - i % 5][0])
+
+
+def test_starts_are_compared_by_how_they_label_the_same_samples():
+    labels = torch.tensor([[0, 1, 1], [0, 1, 0], [1, 0, 1], [1, 0, 0]])
+    assert agreement(labels[:, :2]) == 1
+    assert agreement(labels) == pytest.approx(
+        (1 + adjusted_rand_score([0, 0, 1, 1], [1, 0] * 2)) / 2
+    )
+
+
+def test_one_network_will_do_where_its_starts_agree(images):
+    assert len(searches(small(start_epochs=30).fit(images))) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeadClusterWarning)
+        untrained = small(start_epochs=1, max_epochs=1).fit(images)
+    assert len(searches(untrained)) == 3
 
 
 def test_vectors_are_searched_by_one_network(blobs):
@@ -424,12 +454,12 @@ def test_bad_parameters(blobs, params, message):
 
 
 def test_digits_as_pictures_with_the_defaults():
-    """Real data, real training: above what k-means reaches (.79), though not from every seed."""
+    """Real data, real training: above what k-means reaches (.79)."""
     X, y = load_digits(return_X_y=True)
-    models = [NeuralMixtureEM(10, input_shape=(1, 8, 8), random_state=s) for s in range(5)]
+    models = [NeuralMixtureEM(10, input_shape=(1, 8, 8), random_state=s) for s in range(3)]
     found = [clustering_accuracy(y, model.fit_predict(X)) for model in models]
     assert np.median(found) > 0.9
-    assert min(found) > 0.75
+    assert min(found) > 0.79
 
 
 @pytest.mark.cuda
