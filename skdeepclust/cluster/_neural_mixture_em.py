@@ -484,6 +484,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         run.perform(*(search if self._searches() else ()), self._cluster, self._finish)
 
     def _most_networks(self) -> int:
+        """How many are searched unless the starts of one agree."""
         if self.n_networks != "auto":
             return int(self.n_networks)
         return 1 if self.n_starts == 1 or self._copies() in (None, "neighbors") else MOST_NETWORKS
@@ -648,9 +649,12 @@ class NeuralMixtureEM(BaseDeepClusterer):
         order = torch.cat([torch.randperm(n, generator=run.generator) for _ in range(rounds)])
         parts = order[:SCORED_SAMPLES].split(inference_batch(run.rows))
         if run.transform is None:
-            pairs = [module.expectation(heads, run.rows[index], None) for index in parts]
-            posteriors, densities = (torch.cat(side) for side in zip(*pairs, strict=True))
-            return densities.mean(0), posteriors.argmax(-1)
+            pairs = []
+            for index in parts:
+                p, density = module.expectation(heads, run.rows[index], None)
+                pairs.append((density, p.argmax(-1)))
+            densities, labels = (torch.cat(side) for side in zip(*pairs, strict=True))
+            return densities.mean(0), labels
 
         def clusters(x: Tensor) -> Tensor:
             return heads.posterior(heads(module.embed(x))).argmax(-1)
