@@ -535,7 +535,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         self._run_phase(run, "explore", step, epochs)
         scores, labels = self._unsupervised_scores(run, starts)
         run.net.history.record("start_scores", scores.tolist())
-        order = scores.argsort(descending=True).tolist()
+        order = scores.argsort(descending=True, stable=True).tolist()  # of equals the first
         best = scores[order[0]].item()
         if "start" not in run.memory or best > run.score:
             module.mixture.adopt(starts, order[0])

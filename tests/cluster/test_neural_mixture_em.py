@@ -259,10 +259,10 @@ def test_the_best_start_of_several_networks_goes_on(images):
             kept.append((copied(run.module.backbone.state_dict()), run.score))
             super()._cluster(run)
 
-    best = []
+    quick, best = {**SMALL, "start_epochs": 4, "max_epochs": 1}, []
     for seed in range(3):
         networks.clear(), kept.clear()
-        model = Spy(3, n_networks=3, random_state=seed, **SMALL).fit(images)
+        model = Spy(3, n_networks=3, random_state=seed, **quick).fit(images)
         scores = searches(model)
         assert [len(each) for each in scores] == [SMALL["n_starts"]] * 3
         tops = [max(each) for each in scores]
@@ -272,7 +272,10 @@ def test_the_best_start_of_several_networks_goes_on(images):
         same = [all(torch.equal(net[n], backbone[n]) for n in backbone) for net in networks]
         assert same == [i == best[-1] for i in range(3)]
         # What one network alone would have found is among them.
-        assert searches(small(n_networks=1, random_state=seed).fit(images)) == scores[:1]
+        assert (
+            searches(NeuralMixtureEM(3, n_networks=1, random_state=seed, **quick).fit(images))
+            == scores[:1]
+        )
     assert set(best) != {2}  # so that it is not just the last one
 
 
