@@ -33,6 +33,7 @@ from ..training import (
     make_augmentation,
     map_rows,
     seeded_construction,
+    sent,
 )
 from ._base import BaseDeepClusterer, ClusteringModule
 from ._neighbors import neighbor_copies
@@ -528,7 +529,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         posterior = run.memory.get("posterior")
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-            given = None if posterior is None else posterior[index.to(run.device)]
+            given = None if posterior is None else posterior[sent(index, run.device)]
             return self._step(run, starts, index, x, given)[1]
 
         epochs = resolve_epochs(self.start_epochs, run, steps=START_STEPS, at_least=0, at_most=40)
@@ -585,7 +586,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
             p, losses = self._step(run, run.module.mixture, index, x)
-            new, index, labels = p.squeeze(1).argmax(1), index.to(run.device), memory["labels"]
+            new, index, labels = p.squeeze(1).argmax(1), sent(index, run.device), memory["labels"]
             memory["seen"] += len(index)
             memory["changed"] += (new != labels[index]).sum()
             labels[index] = new

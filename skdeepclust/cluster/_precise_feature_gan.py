@@ -33,7 +33,7 @@ from ..objectives import (
     interpolate,
     staircase,
 )
-from ..training import AUGMENTATIONS, adam, make_augmentation
+from ..training import AUGMENTATIONS, adam, make_augmentation, sent
 from ._base import BaseDeepClusterer, ClusteringModule, SamplingMixin
 from ._neighbors import neighbor_copies
 from ._phases import (
@@ -556,13 +556,13 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             x = module.standardize(x)
             fakes, losses = [], {}
             for part in self._parts(run, len(x), game.critic_steps, batch_size):
-                real = x[part.to(x.device)]
+                real = x[sent(part, x.device)]
                 fakes.append(self._draw(run, len(real), noise_scale))
                 losses |= self._critic_step(run, real, fakes[-1][1])
             places, past = index[part], number / n_steps
             taught = pairs = None
             if "start" in memory:
-                taught = real, memory["start"][places].to(x.device), 1 - past
+                taught = real, sent(memory["start"][places], x.device), 1 - past
             if draw_pairs is not None:
                 pairs = *draw_pairs(), past * self.consistency_weight
             for codes, fake in itertools.islice(itertools.cycle(fakes), game.classifier_steps):
@@ -633,7 +633,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         # The parameter's, not the module's: reading those from a GPU would wait for it.
         codes = torch.multinomial(self._shares(), n, replacement=True, generator=run.generator)
         noise = scale * torch.randn(n, run.module.noise_dim, generator=run.generator)
-        return codes.to(run.device), noise.to(run.device)
+        return sent(codes, run.device), sent(noise, run.device)
 
     @torch.no_grad()
     def _draw(self, run: Run, n: int, noise_scale: float) -> tuple[Tensor, Tensor]:
@@ -647,7 +647,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         # What the penalty is taken at has a pass of its own: its gradient is one of these alone.
         if self._game().adversarial_loss == "wasserstein":
             real_value, fake_value = value(torch.cat([real, fake])).chunk(2)
-            share = torch.rand(len(real), generator=run.generator).to(real.device)
+            share = sent(torch.rand(len(real), generator=run.generator), real.device)
             between = interpolate(real, fake, share).requires_grad_()
             penalty = gradient_penalty(value(between), between)
             loss = -critic_distance(real_value, fake_value)

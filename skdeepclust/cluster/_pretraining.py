@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ..objectives import reconstruction_error
+from ..training import sent
 from ._phases import RISE, train_phase
 from ._run import Run
 
@@ -47,7 +48,7 @@ def _pretrain_layer(run, position, down, up, pairs, epochs, lr, lr_decay) -> Non
     last, first = position == len(pairs) - 1, position == 0
 
     def drop(h: Tensor) -> Tensor:
-        keep = torch.rand(h.shape, generator=run.generator).to(h.device) >= LAYER_DROPOUT
+        keep = sent(torch.rand(h.shape, generator=run.generator), h.device) >= LAYER_DROPOUT
         return h * keep / (1 - LAYER_DROPOUT)
 
     def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
@@ -56,6 +57,8 @@ def _pretrain_layer(run, position, down, up, pairs, epochs, lr, lr_decay) -> Non
             for below, _ in pairs[:position]:
                 h = run.module.through(below, h).relu()
         code = run.module.through(down, drop(h))
+        if last and run.module.variational:  # the means: log-variances are for the whole to learn
+            code = code.chunk(2, 1)[0]
         h_hat = run.module.through(up, drop(code if last else code.relu()))
         loss = reconstruction_error(h, h_hat if first else h_hat.relu()).mean()
         run.net.minimize(loss)

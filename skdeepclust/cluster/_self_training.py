@@ -25,7 +25,7 @@ from ..objectives import (
     student_t_assignment,
     target_distribution,
 )
-from ..training import INFERENCE_BATCH, make_augmentation
+from ..training import INFERENCE_BATCH, make_augmentation, sent
 from ._base import BaseDeepClusterer, ClusteringModule, ReconstructionMixin
 from ._phases import resolve_epochs, steps_per_epoch, train_phase
 from ._pretraining import pretrain_end_to_end
@@ -98,7 +98,7 @@ class SelfTrainingModule(ClusteringModule):
             code = self.code(x)
             return code, code, 0.0
         mean, log_variance = self.posterior(x)
-        noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+        noise = sent(torch.randn(mean.shape, generator=generator), mean.device)
         divergence = gaussian_kl(mean, log_variance).sum(1)
         return mean, reparametrize(mean, log_variance, noise), divergence
 
@@ -209,7 +209,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             seen = x if warp is None else warp(x)
             code, drawn, divergence = module.draw(seen, run.generator)
             q = module.soft_assign(module.latent_map(code))
-            losses = {"kl": assignment_kl(memory["p"][index.to(q.device)], q).mean()}
+            losses = {"kl": assignment_kl(memory["p"][sent(index, q.device)], q).mean()}
             weight = self.clustering_weight
             loss = weight * losses["kl"]
             if weight < 1:  # DEC does without the decoder

@@ -2,7 +2,7 @@
 
 from ._augment import AUGMENTATIONS, Augmentation, affine_warp, color_jitter, make_augmentation
 from ._batches import INFERENCE_BATCH, Batches, Rows, inference_batch, inference_parts, map_rows
-from ._device import computes_in_bfloat16, fast_matmul, resolve_device
+from ._device import computes_in_bfloat16, fast_matmul, resolve_device, sent
 from ._interrupt import Interrupt
 from ._net import Keeper, PhasedNet, Step, adam
 from ._seed import isolated_randomness, seeded_construction, spawn_seeds
@@ -29,5 +29,6 @@ __all__ = [
     "map_rows",
     "resolve_device",
     "seeded_construction",
+    "sent",
     "spawn_seeds",
 ]

@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ._device import sent
+
 Augmentation = Callable[[Tensor], Tensor]
 
 
@@ -46,7 +48,7 @@ def make_augmentation(
 
 def _uniform(n: int, spread: float, like: Tensor, generator: torch.Generator) -> Tensor:
     """n numbers in [-spread, spread]."""
-    return ((torch.rand(n, generator=generator) * 2 - 1) * spread).to(like.device)
+    return sent((torch.rand(n, generator=generator) * 2 - 1) * spread, like.device)
 
 
 def affine_warp(x: Tensor, generator: torch.Generator, ranges: AffineRanges = MILD) -> Tensor:
@@ -117,12 +119,16 @@ def color_jitter(x: Tensor, generator: torch.Generator) -> Tensor:
     return (x + factor(BRIGHTNESS) * (high - low)).clamp(low, high)
 
 
+# The cross product with (1, 1, 1).
+CROSS = torch.tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
+
+
 def _rotate_hue(x: Tensor, angle: Tensor) -> Tensor:
     """Turn the colours of RGB images (n, 3, H, W) about the grey axis by angles (n,)."""
     # Rodrigues' formula for the axis (1, 1, 1) / sqrt(3).
     cos, sin = torch.cos(angle).view(-1, 1, 1), torch.sin(angle).view(-1, 1, 1)
-    cross = x.new_tensor([[0.0, -1.0, 1.0], [1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]]) / math.sqrt(3)
-    turn = cos * torch.eye(3).to(x) + sin * cross + (1 - cos) / 3  # (n, 3, 3)
+    cross = sent(CROSS, x.device) / math.sqrt(3)
+    turn = cos * torch.eye(3, device=x.device) + sin * cross + (1 - cos) / 3  # (n, 3, 3)
     return torch.einsum("nij,njhw->nihw", turn, x)
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
+from ._device import sent
+
 # Rows of one inference batch: large enough for full speed, small enough for bounded memory.
 INFERENCE_BATCH = 512
 # Numbers in it, for which large images get fewer rows: a convolution makes ten times as many.
@@ -51,7 +53,7 @@ class Rows(Dataset):
     def __getitem__(self, index: Tensor | slice) -> Tensor:
         """Rows as a float32 tensor of shape (b, *sample_shape) on the device."""
         if self._resident is not None:
-            index = index.to(self.device) if isinstance(index, Tensor) else index
+            index = sent(index, self.device) if isinstance(index, Tensor) else index
             batch = (
                 self._resident[index].clone() if isinstance(index, slice) else self._resident[index]
             )
@@ -59,7 +61,7 @@ class Rows(Dataset):
             rows = self.X[index.numpy() if isinstance(index, Tensor) else index]
             # A slice is a view of the user's array, which no network may write into.
             rows = rows.copy() if isinstance(index, slice) else rows
-            batch = torch.from_numpy(rows).to(self.device)
+            batch = sent(torch.from_numpy(rows), self.device)
         batch = batch.to(torch.float32)
         if self.scale != 1:
             batch = batch * self.scale

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import Tensor
 
 from ._seed import SharedSetting
 
@@ -47,6 +48,15 @@ def resolve_device(device: str | torch.device) -> torch.device:
     if found.type not in ("cpu", "cuda", "mps"):
         raise ValueError(f"device={device!r} is not supported; expected a CPU, CUDA or MPS device")
     return found
+
+
+def sent(x: Tensor, device: torch.device) -> Tensor:
+    """x of the CPU on the device, without waiting for what that still has to do.
+
+    A plain ``to`` waits until a GPU has come to the copy, in every step anew. CUDA has read x
+    before this returns, unless it is pinned.
+    """
+    return x.to(device, non_blocking=device.type == "cuda")
 
 
 def computes_in_bfloat16(device: torch.device) -> bool:

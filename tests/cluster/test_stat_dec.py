@@ -205,8 +205,9 @@ def test_images_come_back_as_they_went_in():
     assert folded.inverse_transform(folded.cluster_centers_).shape == (3, 35)
 
 
-def test_layer_wise_pretraining_has_a_phase_per_layer(blobs):
-    fitted = small(pretrain="layer_wise", pretrain_epochs=20).fit(blobs[0])
+@pytest.mark.parametrize("variational", [False, True])
+def test_layer_wise_pretraining_has_a_phase_per_layer(blobs, variational):
+    fitted = small(variational=variational, pretrain="layer_wise", pretrain_epochs=20).fit(blobs[0])
     phases = list(dict.fromkeys(row["phase"] for row in fitted.history_))
     layers = [f"pretrain_layer_{i}" for i in (1, 2, 3)]
     assert phases == [*layers, "pretrain", "cluster"]
