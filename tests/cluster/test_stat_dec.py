@@ -13,6 +13,7 @@ from torch import nn
 from skdeepclust import StatDEC
 from skdeepclust.cluster import _phases, _stat_dec
 from skdeepclust.exceptions import DeadClusterWarning
+from skdeepclust.networks import CNNAutoencoder, DVCAutoencoder, MLPAutoencoder
 from skdeepclust.objectives import student_t_assignment, target_distribution
 
 SMALL = {"hidden_dims": (24, 16), "latent_dim": 3, "pretrain_epochs": 8, "max_epochs": 6}
@@ -290,6 +291,26 @@ def test_auto_precision(blobs, monkeypatch, capable, least, variational, expecte
     monkeypatch.setattr(_stat_dec, "MANY_SAMPLES", least)
     fitted = small(variational=variational, pretrain_epochs=0, max_epochs=1).fit(blobs[0])
     assert fitted.module_.training_dtype == expected
+
+
+@pytest.mark.parametrize(
+    ("shape", "params", "expected"),
+    [
+        ((1, 8, 8), {}, DVCAutoencoder),
+        ((64,), {}, MLPAutoencoder),
+        ((1, 8, 7), {}, MLPAutoencoder),
+        ((1, 8, 8), {"hidden_dims": (8, 4)}, MLPAutoencoder),
+        ((1, 8, 8), {"pretrain": "layer_wise"}, MLPAutoencoder),
+        ((1, 8, 8), {"hidden_dims": (8, 4), "network": "cnn"}, CNNAutoencoder),
+    ],
+)
+def test_auto_network(monkeypatch, shape, params, expected):
+    X = np.random.RandomState(0).rand(30, *shape).astype(np.float32)
+    model = StatDEC(3, pretrain_epochs=1, max_epochs=1, random_state=0, **params)
+    assert type(model.fit(X).module_.autoencoder) is expected
+    monkeypatch.setattr(_stat_dec, "MANY_SAMPLES", 30)
+    many = expected if "network" in params else MLPAutoencoder
+    assert type(model.fit(X).module_.autoencoder) is many
 
 
 def test_half_precision_is_of_every_layer_in_training(blobs, noisy_patterns, monkeypatch):
