@@ -55,7 +55,9 @@ def ablation(seeds):
 
 def radiology(experiment, X, y, seed):
     BENCH.measure(experiment, "DVC-1 (dvc)", DVC(6, random_state=seed), seed, X, y)
-    BENCH.measure(experiment, "StatDEC (mlp)", StatDEC(6, random_state=seed), seed, X, y)
+    BENCH.measure(
+        experiment, "StatDEC (mlp)", StatDEC(6, network="mlp", random_state=seed), seed, X, y
+    )
     BENCH.measure(experiment, "KMeans", kmeans(6, seed), seed, flat(X), y)
     BENCH.measure(experiment, "PCA + GaussianMixture", pca_mixture(6, seed), seed, flat(X), y)
 
@@ -91,7 +93,7 @@ def networks(seeds):
             *colour, 10, kind="long_tailed", n_max=1500, random_state=seed
         )
         for name, params in {
-            "StatDEC (mlp)": {},
+            "StatDEC (mlp)": {"network": "mlp"},
             "StatDEC+CNN": {"network": "cnn"},
             "StatDEC+UNet": {"network": "unet"},
             "StatDEC+VAE": {"network": "dvc", "variational": True},
@@ -117,7 +119,7 @@ def strangers(seeds):
         for name, estimator in {
             "DVC-1 (dvc)": DVC(10, random_state=seed),
             "DVC-2 (mlp)": DVC(10, network="mlp", random_state=seed),
-            "StatDEC (mlp)": StatDEC(10, random_state=seed),
+            "StatDEC (mlp)": StatDEC(10, network="mlp", random_state=seed),
         }.items():
 
             def auroc(estimator=estimator):

@@ -71,7 +71,7 @@ ROWS = {
         10,
         {"acc": 0.9343, "nmi": 0.8931, "ari": 0.8764},
         f"{REZAEI}, MNIST",
-        {"augment": "affine"},
+        {"augment": "affine", "network": "mlp"},
         "mnist",
     ),
     **{
@@ -81,6 +81,7 @@ ROWS = {
             10,
             {"acc": acc},
             f"{REZAEI}, imbalanced CIFAR-10",
+            {"network": "mlp"},
         )
         for kind, ratio, acc in (
             ("long_tailed", 10, 0.4831),

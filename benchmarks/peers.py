@@ -179,9 +179,10 @@ def table() -> None:
         "Made by `python -m benchmarks tables` from the files in `peers`. Median (min to max) over "
         "seeds, each run in a process of its own; default settings; mean recall per class, and the "
         "recall of the rarest class. ClustPy's methods and the bare autoencoder have the dense "
-        "network and the batch size of StatDEC, at most a third more steps of pretraining and, on all of MNIST, "
-        "15 and 10 epochs where it has 10 and 4, at ClustPy's rates; one row has DEC with 10 "
-        "and 6 (shorter), one also with StatDEC's rate, in the joint phase twenty times ClustPy's. "
+        "network and the batch size of StatDEC, at most a third more steps of pretraining and, on "
+        "all of MNIST, 15 and 10 epochs where it has 10 and 4, at ClustPy's rates; one row has DEC "
+        "with 10 and 6 (shorter), one also with StatDEC's rate, in the joint phase twenty times "
+        "ClustPy's. "
         "Memory: the peak above what was held before the fit. "
         f"Seconds with {EARLIER} are of an earlier day than the others.",
         "",

@@ -147,11 +147,18 @@ def long_tailed(seeds):
                 X, y, ratio, kind="long_tailed", n_max=n_max, random_state=seed
             )
             rows = flat(X_tail)
+            dense = {  # the paper's network, in part of the time
+                "": {},
+                ", affine": {"augment": "affine"},
+                ", as DEC": DEC,
+                **{f", {target}": {"target": target} for target in READINGS},
+            }
             for name, estimator in {
                 "StatDEC": stat_dec(seed),
-                "StatDEC affine": stat_dec(seed, augment="affine"),
-                "StatDEC as DEC": stat_dec(seed, **DEC),
-                **{f"StatDEC {target}": stat_dec(seed, target=target) for target in READINGS},
+                **{
+                    f"StatDEC, network=mlp{name}": stat_dec(seed, network="mlp", **params)
+                    for name, params in dense.items()
+                },
             }.items():
                 BENCH.measure(f"long-tailed {ratio}", name, estimator, seed, X_tail, y_tail)
             for name, estimator in {
