@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._sklearn_compat import Interval, StrOptions
-from ..networks import make_autoencoder
+from ..networks import make_autoencoder, suits_convolutions
 from ..objectives import (
     bernoulli_log_likelihood,
     gaussian_kl,
@@ -187,10 +187,11 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
     network : {"auto", "dvc", "cnn", "unet", "mlp"} or callable, default='auto'
         Variational autoencoder. "dvc" has 5 x 5 convolutions and a decoder that resizes (DVC-1 of
         the paper), "cnn" 4 x 4 convolutions, "unet" joins the levels of "dvc" by way of the
-        embedding, "mlp" has dense layers (DVC-2). "auto" is "dvc" for images and "mlp" for vectors.
-        Or a factory ``(input_shape, latent_dim) -> nn.Module`` whose module has ``encode(x)``,
-        which gives means and log-variances side by side, (n, 2 * latent_dim), and ``decode(z)``,
-        which gives logits of the samples for likelihood="bernoulli", else standardised samples.
+        embedding, "mlp" has dense layers (DVC-2). "auto" is "dvc" for images of at
+        least 8 x 8, and "mlp" for others and for vectors. Or a factory
+        ``(input_shape, latent_dim) -> nn.Module`` whose module has ``encode(x)``, which gives means
+        and log-variances side by side, (n, 2 * latent_dim), and ``decode(z)``, which gives logits
+        of the samples for likelihood="bernoulli", else standardised samples.
     hidden_dims : sequence of int or None, default=None
         Channels of the convolutions, widths of the hidden layers of "mlp"; the decoder has them in
         reverse. None is (16, 32, 64, 128) and (500, 500, 1000). Not used by a factory.
@@ -425,7 +426,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
 
     def _network(self):
         if self.network == "auto":
-            return "dvc" if len(self.input_shape_) == 3 else "mlp"
+            return "dvc" if suits_convolutions(self.input_shape_) else "mlp"
         return self.network
 
     def _schedules(self) -> tuple[dict, dict]:

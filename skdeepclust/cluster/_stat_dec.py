@@ -7,16 +7,17 @@ Clustering").
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from .._sklearn_compat import StrOptions
 from ..networks import (
-    SMALLEST_SIDE,
-    NetworkFactory,
     StatisticsPooling,
     evaluating,
     make_autoencoder,
+    suits_convolutions,
 )
 from ..objectives import gaussian_log_likelihood, reconstruction_error
 from ..training import Rows, computes_in_bfloat16, inference_parts
@@ -399,15 +400,15 @@ class StatDEC(SelfTrainingClusterer):
         module.training_dtype = self._training_dtype(run, network)
         return module
 
-    def _network(self, run: Run) -> str | NetworkFactory:
+    def _network(self, run: Run) -> str | Callable:
         """``network``, resolved."""
         if self.network != "auto":
             return self.network
         dense = self.hidden_dims is not None or self.pretrain == "layer_wise"
-        is_image = len(self.input_shape_) == 3 and min(self.input_shape_[1:]) >= SMALLEST_SIDE
-        return "dvc" if is_image and not dense and len(run.rows) < MANY_SAMPLES else "mlp"
+        suits = suits_convolutions(self.input_shape_) and len(run.rows) < MANY_SAMPLES
+        return "dvc" if suits and not dense else "mlp"
 
-    def _training_dtype(self, run: Run, network: str | NetworkFactory) -> torch.dtype:
+    def _training_dtype(self, run: Run, network: str | Callable) -> torch.dtype:
         if self.precision != "auto":
             return getattr(torch, self.precision)
         suits = network == "mlp" and not self.variational

@@ -2,8 +2,13 @@
 
 from ._autoencoders import AUTOENCODERS, MLPAutoencoder, make_autoencoder
 from ._backbones import BACKBONES, CNNBackbone, MLPBackbone, make_backbone
-from ._convolutional import SMALLEST_SIDE, CNNAutoencoder, DVCAutoencoder, UNetAutoencoder
-from ._factories import NetworkFactory, evaluating, require_images
+from ._convolutional import (
+    CNNAutoencoder,
+    DVCAutoencoder,
+    UNetAutoencoder,
+    suits_convolutions,
+)
+from ._factories import evaluating, require_images
 from ._gan import GANS, few_dimensions, make_gan
 from ._layers import LatentMap, Standardize
 from ._mixture_heads import MixtureHeads
@@ -14,7 +19,6 @@ __all__ = [
     "AUTOENCODERS",
     "BACKBONES",
     "GANS",
-    "SMALLEST_SIDE",
     "CNNAutoencoder",
     "CNNBackbone",
     "DVCAutoencoder",
@@ -22,7 +26,6 @@ __all__ = [
     "MLPAutoencoder",
     "MLPBackbone",
     "MixtureHeads",
-    "NetworkFactory",
     "Sobel",
     "Standardize",
     "StatisticsPooling",
@@ -33,4 +36,5 @@ __all__ = [
     "make_backbone",
     "make_gan",
     "require_images",
+    "suits_convolutions",
 ]

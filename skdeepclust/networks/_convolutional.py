@@ -17,6 +17,11 @@ from torch import Tensor, nn
 SMALLEST_SIDE = 8
 
 
+def suits_convolutions(input_shape: tuple[int, ...]) -> bool:
+    """Whether samples of this shape are images, and large enough for these networks."""
+    return len(input_shape) == 3 and min(input_shape[1:]) >= SMALLEST_SIDE
+
+
 class ConvolutionalAutoencoder(nn.Module, ABC):
     """What these networks share: a way down to a small map, a dense layer to the code and one back.
 

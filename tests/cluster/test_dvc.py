@@ -11,6 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
 from skdeepclust import DVC
+from skdeepclust.networks import DVCAutoencoder, MLPAutoencoder
 from skdeepclust.objectives import gaussian_kl
 
 SMALL = {"hidden_dims": (24, 16), "latent_dim": 3, "pretrain_epochs": 80, "max_epochs": 8}
@@ -307,6 +308,12 @@ def test_papers_settings():
     ratio = paper.clustering_weight / (1 - paper.clustering_weight)
     assert ratio * 784 == pytest.approx(0.1 / 0.9)
     assert paper.random_state == 3
+
+
+@pytest.mark.parametrize(("side", "expected"), [(8, DVCAutoencoder), (7, MLPAutoencoder)])
+def test_auto_network_suits_the_images(noisy_patterns, side, expected):
+    model = DVC(3, pretrain_epochs=1, max_epochs=1, random_state=0).fit(noisy_patterns(30, side))
+    assert type(model.module_.autoencoder) is expected
 
 
 @pytest.mark.cuda
