@@ -91,6 +91,9 @@ LEAST_VARIANCE = 1e-2
 # second or two.
 MANY_SAMPLES = 20_000
 
+# Steps of convolutions take long, and as many of half the size are as good.
+CONVOLUTIONS, CONVOLUTIONS_BATCH = ("cnn", "unet", "dvc"), 128
+
 # What the paper trains with, where it differs from our defaults. The numbers of epochs and the
 # batch size are ours: they make some 55,000 joint steps on MNIST, so that its rate falls twice.
 PAPER_SETTINGS = {
@@ -159,7 +162,8 @@ class StatDEC(SelfTrainingClusterer):
         Epochs of the joint training. "auto" makes 600 training steps, but at least 4 and at most
         40 epochs.
     batch_size : int >= 2 or "auto", default='auto'
-        Samples per step. "auto" is 256, less for fewer than 6,400 samples, at least 32.
+        Samples per step. "auto" is 256, with convolutions 128, less for fewer than 6,400 samples,
+        at least 32.
     lr : float, default=0.002
         Learning rate of Adam, in both phases.
     lr_decay : {"cosine", "constant"} or int, default='cosine'
@@ -370,7 +374,7 @@ class StatDEC(SelfTrainingClusterer):
     # ------------------------------------------------------------------ the method
 
     def _build_module(self, run: Run) -> StatDECModule:
-        network = self._network(run)
+        network = self._network(len(run.rows))
         autoencoder = make_autoencoder(
             network,
             self.input_shape_,
@@ -400,13 +404,19 @@ class StatDEC(SelfTrainingClusterer):
         module.training_dtype = self._training_dtype(run, network)
         return module
 
-    def _network(self, run: Run) -> str | Callable:
-        """``network``, resolved."""
+    def _network(self, n: int) -> str | Callable:
+        """``network`` for n samples, resolved."""
         if self.network != "auto":
             return self.network
         dense = self.hidden_dims is not None or self.pretrain == "layer_wise"
-        suits = suits_convolutions(self.input_shape_) and len(run.rows) < MANY_SAMPLES
+        suits = suits_convolutions(self.input_shape_) and n < MANY_SAMPLES
         return "dvc" if suits and not dense else "mlp"
+
+    def _resolve_batch_size(self, n: int) -> int:
+        size = super()._resolve_batch_size(n)
+        if self.batch_size == "auto" and self._network(n) in CONVOLUTIONS:
+            return min(size, CONVOLUTIONS_BATCH)
+        return size
 
     def _training_dtype(self, run: Run, network: str | Callable) -> torch.dtype:
         if self.precision != "auto":

@@ -313,6 +313,16 @@ def test_auto_network(monkeypatch, shape, params, expected):
     assert type(model.fit(X).module_.autoencoder) is many
 
 
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [({}, 128), ({"network": "cnn"}, 128), ({"network": "mlp"}, 256), ({"batch_size": 200}, 200)],
+)
+def test_auto_batch_size_is_less_with_convolutions(params, expected):
+    model = StatDEC(3, input_shape=(1, 8, 8), **params)
+    model.input_shape_ = (1, 8, 8)
+    assert model._resolve_batch_size(10_000) == expected
+
+
 def test_half_precision_is_of_every_layer_in_training(blobs, noisy_patterns, monkeypatch):
     X, y = blobs
     seen, forward = set(), nn.Linear.forward
@@ -339,6 +349,7 @@ def test_papers_settings():
     assert (paper.n_clusters, paper.hidden_dims, paper.latent_dim) == (10, (500, 500, 1000), 10)
     assert (paper.clustering_weight, paper.degrees_of_freedom, paper.focus) == (0.1, 1.0, 2.0)
     assert (paper.target, paper.statistics_pooling, paper.init) == ("printed", True, "kmeans")
+    assert (paper.network, paper.hidden_dims) == ("mlp", (500, 500, 1000))
     assert (paper.lr_decay, paper.tol, paper.pretrain) == (20_000, 1e-3, "layer_wise")
     assert paper.random_state == 3
     with pytest.raises(ValueError, match="'cifar' is unknown; expected one of"):
