@@ -108,6 +108,8 @@ class PretendedCUDA(TorchDispatchMode):
         there = any(isinstance(leaf, There) for leaf in leaves)
         asked = [leaf.type != "cpu" for leaf in leaves if isinstance(leaf, torch.device)]
         goes_there = asked[0] if asked else there
+        if function.overloadpacket is aten.copy_:
+            goes_there = isinstance(args[0], There)
         if there and function.overloadpacket not in COPIES:
             refuse_mixtures(function, args, leaves)
         if goes_there and any(isinstance(leaf, torch.Generator) for leaf in leaves):
@@ -122,9 +124,12 @@ class PretendedCUDA(TorchDispatchMode):
 
 
 def waits(function, args, kwargs, there, goes_there):
-    if function.overloadpacket in COPIES and there != goes_there:
+    if function.overloadpacket in COPIES:
+        into = function.overloadpacket is aten.copy_
+        comes_from_there = isinstance(args[into], There)
         # On the way there, numbers are staged if that is asked for.
-        return there or not kwargs.get("non_blocking")
+        staged = kwargs.get("non_blocking") or (into and args[2:] == (True,))
+        return comes_from_there != goes_there and (comes_from_there or not staged)
     masks = function.overloadpacket in INDEXING and any(
         leaf.dtype == torch.bool for leaf in tree_leaves(args[1]) if isinstance(leaf, There)
     )
@@ -266,6 +271,25 @@ def test_files_go_from_device_to_device(cuda, data, tmp_path):
     assert not any(isinstance(parameter, There) for parameter in here.module_.parameters())
     assert np.array_equal(here.transform(X), model.transform(X))
     assert np.array_equal(back.transform(X), model.transform(X))
+
+
+@pytest.mark.parametrize(
+    ("copy", "waits"),
+    [
+        (lambda here, there: here.to(DEVICE), 1),
+        (lambda here, there: here.to(DEVICE, non_blocking=True), 0),
+        (lambda here, there: there.copy_(here), 1),
+        (lambda here, there: there.copy_(here, non_blocking=True), 0),
+        (lambda here, there: here.copy_(there), 1),
+        (lambda here, there: there.cpu(), 1),
+        (lambda here, there: there.copy_(there + 1), 0),
+    ],
+)
+def test_the_pretence_knows_which_copies_wait(cuda, copy, waits):
+    here, there = torch.zeros(3), torch.ones(3).to(DEVICE, non_blocking=True)
+    copied = copy(here, there)
+    assert cuda.waits.total() == waits
+    assert copied.tolist() in ([0, 0, 0], [1, 1, 1], [2, 2, 2])
 
 
 @pytest.mark.parametrize(
