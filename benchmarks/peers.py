@@ -119,9 +119,9 @@ def pairs(names, only):
     """Data and methods that go together."""
     for data in names:
         for method in only:
-            images = "×" not in data  # to warp, and for networks of more than one kind
-            dense = "×" in data or data == "MNIST, 70,000"  # StatDEC is by default
-            if (images or "affine" not in method) and not (dense and "mlp" in method):
+            table = "×" in data  # no images to warp
+            dense = table or data == PICTURED  # StatDEC has dense layers there by default
+            if not (table and "affine" in method) and not (dense and "mlp" in method):
                 yield data, method
 
 

@@ -13,12 +13,7 @@ import torch
 from torch import Tensor
 
 from .._sklearn_compat import StrOptions
-from ..networks import (
-    StatisticsPooling,
-    evaluating,
-    make_autoencoder,
-    suits_convolutions,
-)
+from ..networks import StatisticsPooling, evaluating, make_autoencoder, suits_convolutions
 from ..objectives import gaussian_log_likelihood, reconstruction_error
 from ..training import Rows, computes_in_bfloat16, inference_parts
 from ._phases import standardize_rows
@@ -85,14 +80,14 @@ class StatDECModule(SelfTrainingModule):
 # The least variance of a feature's error, a share of the mean one.
 LEAST_VARIANCE = 1e-2
 # Samples from which on training takes minutes. Convolutions are left to fewer: on 5,000 and on
-# 8,175 images of MNIST they find classes that dense layers confuse, on all 70,000 they take four
-# times as long for half a point of accuracy. And bfloat16 is left to more: on small tables, which
-# reconstruct to within a thousandth of their variance, it was seen to lose some of that, to save a
-# second or two.
+# 8,175 images of MNIST they find classes that dense layers confuse; on all 70,000, in batches twice
+# as large, they took four times as long for half a point of accuracy. And bfloat16 is left to more:
+# on small tables, which reconstruct to within a thousandth of their variance, it was seen to lose
+# some of that, to save a second or two.
 MANY_SAMPLES = 20_000
 
 # Steps of convolutions take long, and as many of half the size are as good.
-CONVOLUTIONS, CONVOLUTIONS_BATCH = ("cnn", "unet", "dvc"), 128
+CONVOLUTIONS_BATCH = 128
 
 # What the paper trains with, where it differs from our defaults. The numbers of epochs and the
 # batch size are ours: they make some 55,000 joint steps on MNIST, so that its rate falls twice.
@@ -413,10 +408,9 @@ class StatDEC(SelfTrainingClusterer):
         return "dvc" if suits and not dense else "mlp"
 
     def _resolve_batch_size(self, n: int) -> int:
-        size = super()._resolve_batch_size(n)
-        if self.batch_size == "auto" and self._network(n) in CONVOLUTIONS:
-            return min(size, CONVOLUTIONS_BATCH)
-        return size
+        size, network = super()._resolve_batch_size(n), self._network(n)
+        convolutions = network != "mlp" and not callable(network)
+        return min(size, CONVOLUTIONS_BATCH) if self.batch_size == "auto" and convolutions else size
 
     def _training_dtype(self, run: Run, network: str | Callable) -> torch.dtype:
         if self.precision != "auto":

@@ -2,12 +2,7 @@
 
 from ._autoencoders import AUTOENCODERS, MLPAutoencoder, make_autoencoder
 from ._backbones import BACKBONES, CNNBackbone, MLPBackbone, make_backbone
-from ._convolutional import (
-    CNNAutoencoder,
-    DVCAutoencoder,
-    UNetAutoencoder,
-    suits_convolutions,
-)
+from ._convolutional import CNNAutoencoder, DVCAutoencoder, UNetAutoencoder, suits_convolutions
 from ._factories import evaluating, require_images
 from ._gan import GANS, few_dimensions, make_gan
 from ._layers import LatentMap, Standardize
