@@ -150,6 +150,32 @@ class CNNAutoencoder(ConvolutionalAutoencoder):
         return self._normalized(convolution, above)
 
 
+class DoublingConv2d(nn.Conv2d):
+    """A 3 x 3 convolution of maps resized to twice their size by repeating pixels, cut to ``size``.
+
+    Of the nine products that make a pixel of the result several have the same factor, a repeated
+    pixel, and only four factors differ. So the weights that meet one are added first: with the sums
+    this is a transposed 4 x 4 convolution, less than half of the arithmetic.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, size: tuple[int, int], *, bias: bool):
+        super().__init__(in_channels, out_channels, 3, padding=1, bias=bias)
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.transpose(0, 1)  # (in, out, 3, 3)
+        weight = _met_by_pixels(_met_by_pixels(weight, 2), 3)  # (in, out, 4, 4)
+        height, width = self.size
+        y = F.conv_transpose2d(x, weight, self.bias, stride=2, padding=1)[..., :height, :width]
+        return y.contiguous(memory_format=torch.channels_last)  # what follows is quicker so
+
+
+def _met_by_pixels(weight: Tensor, dim: int) -> Tensor:
+    """Of three weights along ``dim`` the sums that meet each of four pixels."""
+    first, middle, last = weight.unbind(dim)
+    return torch.stack((last, middle + last, first + middle, first), dim)
+
+
 class DVCAutoencoder(ConvolutionalAutoencoder):
     """5 x 5 convolutions of stride 2 with batch normalisation and ReLU, a dense layer to the code;
     back by a dense layer, and by resizing to twice the size and 3 x 3 convolutions.
@@ -167,10 +193,10 @@ class DVCAutoencoder(ConvolutionalAutoencoder):
         return self._normalized(convolution, below)
 
     def convolution_up(self, level: int, above: int) -> nn.Module:
-        convolution = nn.Conv2d(
-            self.channels[level], self.channels[above], 3, padding=1, bias=above == 0
+        convolution = DoublingConv2d(
+            self.channels[level], self.channels[above], self.sides[above], bias=above == 0
         )
-        return nn.Sequential(nn.Upsample(self.sides[above]), *self._normalized(convolution, above))
+        return self._normalized(convolution, above)
 
 
 class UNetAutoencoder(DVCAutoencoder):

@@ -4,9 +4,11 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from skdeepclust.networks import AUTOENCODERS, make_autoencoder
+from skdeepclust.networks._convolutional import DoublingConv2d
 
 CONVOLUTIONAL = sorted(set(AUTOENCODERS) - {"mlp"})
 SHAPES = [
@@ -65,6 +67,25 @@ def test_dvc_goes_down_by_fives_and_up_by_threes(network):
     assert [c.kernel_size for c in convolutions(model.down, nn.Conv2d)] == [(5, 5)] * 4
     assert [c.kernel_size for c in convolutions(model.up, nn.Conv2d)] == [(3, 3)] * 4
     assert model.sides == [(28, 28), (14, 14), (7, 7), (4, 4), (2, 2)]
+
+
+@pytest.mark.parametrize("size", [(8, 12), (7, 11), (8, 1)], ids=str)
+def test_a_doubling_convolution_is_one_of_repeated_pixels(size):
+    half = tuple(math.ceil(side / 2) for side in size)
+    layer = DoublingConv2d(3, 5, size, bias=True)
+    x = torch.randn(2, 3, *half, requires_grad=True)
+    doubled = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    expected = F.conv2d(doubled, layer.weight, layer.bias, padding=1)[..., : size[0], : size[1]]
+    found = layer(x)
+    torch.testing.assert_close(found, expected)
+    along = torch.randn_like(found)
+    inputs = (x, layer.weight, layer.bias)
+    for ours, theirs in zip(
+        torch.autograd.grad(found, inputs, along),
+        torch.autograd.grad(expected, inputs, along),
+        strict=True,
+    ):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 
 
 def test_channels_are_the_hidden_dims():
