@@ -1,8 +1,9 @@
-"""Whether convolutions are quicker with channels last: ``python -m benchmarks.layout``.
+"""Whether convolutions are quicker as we compute them: ``python -m benchmarks.layout``.
 
 In one process, in alternation: a training step and an inference pass of every convolutional network
-on 128 images, in the layout that it takes and in torch's default one. Prints medians and ratios and
-writes them to ``benchmarks/results/layout.json``.
+on 128 images, as it is, in torch's default layout instead of channels last and, where it has
+convolutions of doubled maps, with the maps repeated and convolved in so many words. Prints medians
+and ratios and writes them to ``benchmarks/results/layout.json``.
 """
 
 from __future__ import annotations
@@ -13,13 +14,34 @@ from time import perf_counter
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from skdeepclust.networks import AUTOENCODERS, CNNBackbone
+from skdeepclust.networks._convolutional import DoublingConv2d
 
 from ._record import RESULTS, machine, versions
 
 BATCH, REPEATS = 128, 9
-SHAPES = [(1, 28, 28), (1, 64, 64), (3, 32, 32)]
+SHAPES = [(1, 8, 8), (1, 28, 28), (1, 64, 64), (3, 32, 32)]
+
+
+class Repeating(DoublingConv2d):
+    """The same maps with nine products a pixel."""
+
+    def forward(self, x):
+        return F.conv2d(F.interpolate(x, size=self.size), self.weight, self.bias, padding=1)
+
+
+def others(network):
+    """The network computed in other ways, by name."""
+    changed = copy.deepcopy(network)
+    yield "default layout", changed.to(memory_format=torch.contiguous_format)
+    changed = copy.deepcopy(network)
+    doubling = [layer for layer in changed.modules() if isinstance(layer, DoublingConv2d)]
+    for layer in doubling:
+        layer.__class__ = Repeating
+    if doubling:
+        yield "repeated", changed
 
 
 def seconds(function) -> float:
@@ -55,19 +77,20 @@ def passes(network, x):
 
 
 def compare(network, shape) -> dict[str, dict[str, float]]:
+    """Median seconds by mode and way."""
     x = torch.rand(BATCH, *shape)
-    default = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
-    candidates = {"channels_last": passes(network, x), "default": passes(default, x)}
-    taken = {mode: {layout: [] for layout in candidates} for mode in ("train", "infer")}
+    ways = {"ours": network, **dict(others(network))}
+    candidates = {way: passes(candidate, x) for way, candidate in ways.items()}
+    taken = {mode: {way: [] for way in candidates} for mode in ("train", "infer")}
     for repeat in range(REPEATS + 1):
-        for layout, functions in candidates.items():
+        for way, functions in candidates.items():
             for mode, function in functions.items():
                 elapsed = seconds(function)
                 if repeat:  # the first call of each prepares what later ones reuse
-                    taken[mode][layout].append(elapsed)
+                    taken[mode][way].append(elapsed)
     return {
-        mode: {layout: float(np.median(times)) for layout, times in layouts.items()}
-        for mode, layouts in taken.items()
+        mode: {way: float(np.median(times)) for way, times in ways.items()}
+        for mode, ways in taken.items()
     }
 
 
@@ -76,12 +99,11 @@ def main() -> None:
     for shape in SHAPES:
         for name, network in networks(shape):
             for mode, medians in compare(network, shape).items():
-                ratio = medians["channels_last"] / medians["default"]
                 rows.append({"network": name, "shape": shape, "mode": mode, **medians})
+                ours = medians.pop("ours")
+                beside = [f"{ours / taken:.2f} of {way}" for way, taken in medians.items()]
                 print(
-                    f"{name:<18}{shape!s:<14}{mode:<7}"
-                    f"{medians['channels_last'] * 1e3:7.1f} ms channels last "
-                    f"{medians['default'] * 1e3:7.1f} ms default   ratio {ratio:.2f}",
+                    f"{name:<18}{shape!s:<14}{mode:<7}{ours * 1e3:7.1f} ms  {', '.join(beside)}",
                     flush=True,
                 )
     record = {"batch": BATCH, "medians": rows, "versions": versions(), "machine": machine()}

@@ -151,7 +151,7 @@ class CNNAutoencoder(ConvolutionalAutoencoder):
 
 
 class DoublingConv2d(nn.Conv2d):
-    """A 3 x 3 convolution of maps resized to twice their size by repeating pixels, cut to ``size``.
+    """A 3 x 3 convolution of maps resized to ``size``, twice their size, by repeating pixels.
 
     Of the nine products that make a pixel of the result several have the same factor, a repeated
     pixel, and only four factors differ. So the weights that meet one are added first: with the sums
@@ -163,10 +163,12 @@ class DoublingConv2d(nn.Conv2d):
         self.size = size
 
     def forward(self, x: Tensor) -> Tensor:
+        if any(large != 2 * small for large, small in zip(self.size, x.shape[2:], strict=True)):
+            # Of an odd side the last pixel is not repeated.
+            return super().forward(F.interpolate(x, self.size))
         weight = self.weight.transpose(0, 1)  # (in, out, 3, 3)
         weight = _met_by_pixels(_met_by_pixels(weight, 2), 3)  # (in, out, 4, 4)
-        height, width = self.size
-        y = F.conv_transpose2d(x, weight, self.bias, stride=2, padding=1)[..., :height, :width]
+        y = F.conv_transpose2d(x, weight, self.bias, stride=2, padding=1)
         return y.contiguous(memory_format=torch.channels_last)  # what follows is quicker so
 
 

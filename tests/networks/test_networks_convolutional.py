@@ -74,8 +74,8 @@ def test_a_doubling_convolution_is_one_of_repeated_pixels(size):
     half = tuple(math.ceil(side / 2) for side in size)
     layer = DoublingConv2d(3, 5, size, bias=True)
     x = torch.randn(2, 3, *half, requires_grad=True)
-    doubled = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
-    expected = F.conv2d(doubled, layer.weight, layer.bias, padding=1)[..., : size[0], : size[1]]
+    doubled = x.repeat_interleave(2, 2).repeat_interleave(2, 3)[..., : size[0], : size[1]]
+    expected = F.conv2d(doubled, layer.weight, layer.bias, padding=1)
     found = layer(x)
     torch.testing.assert_close(found, expected)
     along = torch.randn_like(found)
