@@ -108,8 +108,8 @@ class SelfTrainingModule(ClusteringModule):
             return self.posterior(x)[0]
         return self.through(self.autoencoder.encode, self.standardize(x))
 
-    def soft_assign(self, z: Tensor) -> Tensor:
-        return student_t_assignment(z, self.centers, self.alpha)
+    def soft_assign(self, z: Tensor, *, log: bool = False) -> Tensor:
+        return student_t_assignment(z, self.centers, self.alpha, log=log)
 
     def embed(self, x: Tensor) -> Tensor:
         return self.latent_map(self.code(x))
@@ -208,12 +208,12 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             # A warped image is to be given back upright: the embedding need not hold the warp.
             seen = x if warp is None else warp(x)
             code, drawn, divergence = module.draw(seen, run.generator)
-            q = module.soft_assign(module.latent_map(code))
-            losses = {"kl": assignment_kl(memory["p"][sent(index, q.device)], q).mean()}
+            log_q = module.soft_assign(module.latent_map(code), log=True)
+            losses = {"kl": assignment_kl(memory["p"][sent(index, x.device)], log_q).mean()}
             weight = self.clustering_weight
             loss = weight * losses["kl"]
             if weight < 1:  # DEC does without the decoder
-                reconstruction = module.reconstruction_loss(x, drawn, divergence, q.argmax(1))
+                reconstruction = module.reconstruction_loss(x, drawn, divergence, log_q.argmax(1))
                 losses["reconstruction"] = reconstruction.mean()
                 loss = loss + (1 - weight) * losses["reconstruction"]  # λ KL(P‖Q) + (1 - λ) L_r
             net.minimize(loss)

@@ -8,13 +8,16 @@ to Xie, Girshick and Farhadi, "Unsupervised Deep Embedding for Clustering Analys
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 # Inside a logarithm a smaller probability is taken for this one.
 _TINY = 1e-12
 
 
-def student_t_assignment(z: Tensor, centers: Tensor, alpha: float = 1.0) -> Tensor:
+def student_t_assignment(
+    z: Tensor, centers: Tensor, alpha: float = 1.0, *, log: bool = False
+) -> Tensor:
     """Soft assignment by a Student's t kernel (eq. 3).
 
     ``q_ij ∝ (1 + |z_i - m_j|² / α) ^ (-(α + 1) / 2)``, rows summing to 1.
@@ -27,6 +30,8 @@ def student_t_assignment(z: Tensor, centers: Tensor, alpha: float = 1.0) -> Tens
         Cluster centres.
     alpha : float, default=1.0
         Degrees of freedom, above 0.
+    log : bool, default=False
+        Give ``log q``, which stays finite where q does not stay above 0.
 
     Returns
     -------
@@ -35,7 +40,8 @@ def student_t_assignment(z: Tensor, centers: Tensor, alpha: float = 1.0) -> Tens
     # The explicit difference: cdist by matrix product loses the digits that matter near a centre.
     squared = (z.unsqueeze(1) - centers).square().sum(2)  # (n, K)
     # In logarithms: for large α the kernel itself is 0 in float32 at every distant centre.
-    return torch.softmax(-(alpha + 1) / 2 * torch.log1p(squared / alpha), 1)
+    kernel = -(alpha + 1) / 2 * torch.log1p(squared / alpha)
+    return torch.log_softmax(kernel, 1) if log else torch.softmax(kernel, 1)
 
 
 def frequency_penalty(q: Tensor, focus: float = 2.0, over: str = "assigned") -> Tensor:
@@ -65,7 +71,7 @@ def frequency_penalty(q: Tensor, focus: float = 2.0, over: str = "assigned") -> 
     if over == "all":
         return terms.sum(0)
     if over == "assigned":
-        assigned = torch.nn.functional.one_hot(labels, q.shape[1]).to(q.dtype)
+        assigned = F.one_hot(labels, q.shape[1]).to(q.dtype)
         return (assigned * terms).sum(0)
     if over == "posterior":
         return (q * terms).sum(0)
@@ -115,19 +121,21 @@ def target_distribution(q: Tensor, kind: str = "dec", focus: float = 2.0) -> Ten
     return harden_assignment(q, frequency.clamp(min=_TINY))
 
 
-def assignment_kl(p: Tensor, q: Tensor) -> Tensor:
+def assignment_kl(p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p_i ‖ q_i) of each sample (eq. 2).
 
     Parameters
     ----------
-    p, q : Tensor of shape (n, n_clusters)
-        Target and soft assignments.
+    p : Tensor of shape (n, n_clusters)
+        Target.
+    log_q : Tensor of shape (n, n_clusters)
+        Logarithms of the soft assignments.
 
     Returns
     -------
     Tensor of shape (n,)
     """
-    return (torch.special.xlogy(p, p) - p * q.clamp(min=_TINY).log()).sum(1)
+    return F.kl_div(log_q, p, reduction="none").sum(1)
 
 
 def entropy(p: Tensor) -> Tensor:

@@ -97,6 +97,15 @@ def test_whiten_by_a_degenerate_covariance_can_be_inverted(rng, variances):
     torch.testing.assert_close(layer.inverse(layer(z)), z, atol=1e-5, rtol=1e-4)
 
 
+def test_latent_map_is_the_same_in_training_and_rounds_rows_alike_in_evaluation(rng):
+    z = torch.from_numpy(rng.normal(size=(33, 10))).float()
+    layer = LatentMap(10)
+    layer.whiten(z.mean(0), torch.from_numpy(np.cov(rng.normal(size=(10, 40)))))
+    trained, evaluated = layer.train()(z), layer.eval()(z)
+    torch.testing.assert_close(trained, evaluated, rtol=1e-5, atol=1e-5)
+    assert all(torch.equal(layer(z[i:]), evaluated[i:]) for i in range(33))
+
+
 def test_latent_map_is_saved(rng):
     layer, fresh = LatentMap(3), LatentMap(3)
     z = torch.from_numpy(rng.normal(size=(5, 3))).float()

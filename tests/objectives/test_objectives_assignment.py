@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 import torch
 
@@ -104,9 +105,22 @@ def test_student_t_assignment_keeps_its_digits_far_from_the_origin(z_and_centers
 
 @pytest.mark.parametrize("alpha", [1.0, 30.0, 1000.0])
 def test_student_t_assignment_of_an_outlier_is_finite(alpha):
-    q = student_t_assignment(torch.full((1, D), 200.0), torch.tensor([[0.0] * D, [1.0] * D]), alpha)
+    z, m = torch.full((1, D), 200.0), torch.tensor([[0.0] * D, [1.0] * D])
+    q = student_t_assignment(z, m, alpha)
     assert torch.isfinite(q).all()
     torch.testing.assert_close(q.sum(1), torch.ones(1))
+
+
+@pytest.mark.parametrize("alpha", [1.0, 1000.0])
+def test_the_logarithm_of_an_assignment_is_exact_where_the_assignment_vanishes(alpha):
+    z, m = np.array([[0.0, 0.0], [1.0, 2.0]]), np.array([[0.0, 0.0], [90.0, 90.0], [1.0, 3.0]])
+    squared = np.square(z[:, None] - m).sum(2)
+    expected = scipy.special.log_softmax(-(alpha + 1) / 2 * np.log1p(squared / alpha), axis=1)
+    log_q = student_t_assignment(torch.tensor(z).float(), torch.tensor(m).float(), alpha, log=True)
+    np.testing.assert_allclose(log_q.numpy(), expected, rtol=1e-5)
+    if alpha == 1000.0:
+        assert log_q.min() < -500
+        assert log_q.exp().min() == 0
 
 
 # ------------------------------------------------------------------ eq. 5
@@ -264,31 +278,33 @@ def test_dec_target_sharpens_at_equal_frequencies(rng):
 def test_assignment_kl_against_a_loop(rng):
     p, q = simplex(rng, 9, K), simplex(rng, 9, K)
     expected = [sum(p[i, j] * math.log(p[i, j] / q[i, j]) for j in range(K)) for i in range(9)]
-    kl = assignment_kl(torch.from_numpy(p), torch.from_numpy(q))
+    kl = assignment_kl(torch.from_numpy(p), torch.from_numpy(q).log())
     np.testing.assert_allclose(kl.numpy(), expected, rtol=1e-12)
     assert (kl > 0).all()
-    same = assignment_kl(torch.from_numpy(p), torch.from_numpy(p))
+    same = assignment_kl(torch.from_numpy(p), torch.from_numpy(p).log())
     np.testing.assert_allclose(same.numpy(), 0, atol=1e-14)
 
 
 def test_assignment_kl_of_certainties():
-    certain = torch.eye(2)
-    torch.testing.assert_close(assignment_kl(certain, certain), torch.zeros(2))
-    half = torch.full((2, 2), 0.5)
+    certain, log_certain = torch.eye(2), -500 * (1 - torch.eye(2))
+    torch.testing.assert_close(assignment_kl(certain, log_certain), torch.zeros(2))
+    torch.testing.assert_close(assignment_kl(certain.flip(0), log_certain), torch.full((2,), 500.0))
+    half = torch.full((2, 2), math.log(0.5))
     torch.testing.assert_close(assignment_kl(certain, half), torch.full((2,), math.log(2)))
 
 
 def test_zero_probabilities_give_no_nan():
-    q = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.3, 0.7, 0.0]], requires_grad=True)
+    q = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.3, 0.7, 0.0]])
     p = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.0, 0.5], [0.0, 0.0, 1.0]])
-    kl = assignment_kl(p, q)
-    assert torch.isfinite(kl).all()
+    log_q = q.log().clamp(min=-500).requires_grad_()  # in float32 exp(-500) is 0
+    kl = assignment_kl(p, log_q)
+    torch.testing.assert_close(kl.detach(), torch.tensor([0.0, 500 - math.log(2), 500]))
     kl.sum().backward()
-    assert torch.isfinite(q.grad).all()
+    torch.testing.assert_close(log_q.grad, -p)
     for over in OVERS:
         assert torch.isfinite(frequency_penalty(q, over=over)).all()
     for kind in KINDS:
-        target = target_distribution(q.detach(), kind)
+        target = target_distribution(q, kind)
         assert torch.isfinite(target).all()
         torch.testing.assert_close(target[:2], torch.eye(2, 3))
 
@@ -308,7 +324,8 @@ def test_gradients_of_the_divergence_are_those_of_the_dec_paper(rng, z_and_cente
             grad_z[i] += pull
             grad_m[j] -= pull
     z, m = (torch.from_numpy(a).requires_grad_() for a in (z, m))
-    assignment_kl(torch.from_numpy(p), student_t_assignment(z, m, alpha)).sum().backward()
+    log_q = student_t_assignment(z, m, alpha, log=True)
+    assignment_kl(torch.from_numpy(p), log_q).sum().backward()
     np.testing.assert_allclose(z.grad.numpy(), grad_z, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(m.grad.numpy(), grad_m, rtol=1e-9, atol=1e-12)
 
@@ -318,7 +335,7 @@ def test_gradcheck_of_the_divergence(rng, z_and_centers, alpha):
     z, m = (torch.from_numpy(a).requires_grad_() for a in z_and_centers)
     p = torch.from_numpy(simplex(rng, N, K))
     assert torch.autograd.gradcheck(
-        lambda z, m: assignment_kl(p, student_t_assignment(z, m, alpha)), (z, m)
+        lambda z, m: assignment_kl(p, student_t_assignment(z, m, alpha, log=True)), (z, m)
     )
 
 
