@@ -1,7 +1,7 @@
 """StatDEC's benchmarks.
 
-``python -m benchmarks.stat_dec digits | start | mnist | shift | long_tailed | targets |
-table``
+``python -m benchmarks.stat_dec digits | networks | start | mnist | shift | long_tailed |
+targets | table``
 
 MNIST comes from :func:`skdeepclust.datasets.fetch_mnist`: a local ``mnist.npz`` in the folder that
 the environment variable SKDEEPCLUST_DATA names, or the public copy on OpenML. Each run is one file
@@ -20,7 +20,7 @@ from skdeepclust import StatDEC
 from skdeepclust.datasets import fetch_mnist, make_imbalanced
 
 from ._bench import Bench
-from ._data import flat
+from ._data import flat, subset
 from ._peers import kmeans, pca_mixture
 from ._record import scores
 
@@ -168,10 +168,35 @@ def long_tailed(seeds):
                 BENCH.measure(f"long-tailed {ratio}", name, estimator, seed, rows, y_tail)
 
 
+# Dense layers, convolutions in StatDEC's batches for them, and the same of StatDEC+VAE.
+NETWORKS = {
+    "mlp": {"network": "mlp"},
+    "dvc": {"network": "dvc"},
+    "dvc, variational": {"network": "dvc", "variational": True},
+}
+
+
+def networks(seeds):
+    """Dense layers and convolutions on images of several sizes."""
+    X, y = load_digits(return_X_y=True)
+    everything, classes = fetch_mnist()
+    for seed in seeds:
+        part, part_y = subset(everything, classes, 5_000, seed)
+        halves = part.reshape(-1, 1, 14, 2, 14, 2).mean((3, 5)) / np.float32(255)
+        for data, images, labels in (
+            ("digits, 8 x 8", X.reshape(-1, 1, 8, 8).astype(np.float32) / 16, y),
+            ("MNIST in 14 x 14", halves.astype(np.float32), part_y),
+            ("MNIST in 28 x 28", part, part_y),
+        ):
+            for name, params in NETWORKS.items():
+                BENCH.measure(data, name, stat_dec(seed, **params), seed, images, labels)
+
+
 if __name__ == "__main__":
     BENCH.main(
         {
             "digits": (digits, 5),
+            "networks": (networks, 3),
             "start": (start, 5),
             "mnist": (mnist, 3),
             "shift": (shift, 1),

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 SMALLEST_SIDE = 8
 
 
-def suits_convolutions(input_shape: tuple[int, ...]) -> bool:
-    """Whether samples of this shape are images, and large enough for these networks."""
-    return len(input_shape) == 3 and min(input_shape[1:]) >= SMALLEST_SIDE
+def suits_convolutions(input_shape: tuple[int, ...], least: int = SMALLEST_SIDE) -> bool:
+    """Whether samples of this shape are images with sides of at least ``least``, by default what
+    these networks can do with."""
+    return len(input_shape) == 3 and min(input_shape[1:]) >= least
 
 
 class ConvolutionalAutoencoder(nn.Module, ABC):

@@ -296,12 +296,12 @@ def test_auto_precision(blobs, monkeypatch, capable, least, variational, expecte
 @pytest.mark.parametrize(
     ("shape", "params", "expected"),
     [
-        ((1, 8, 8), {}, DVCAutoencoder),
-        ((64,), {}, MLPAutoencoder),
-        ((1, 8, 7), {}, MLPAutoencoder),
-        ((1, 8, 8), {"hidden_dims": (8, 4)}, MLPAutoencoder),
-        ((1, 8, 8), {"pretrain": "layer_wise"}, MLPAutoencoder),
-        ((1, 8, 8), {"hidden_dims": (8, 4), "network": "cnn"}, CNNAutoencoder),
+        ((1, 14, 14), {}, DVCAutoencoder),
+        ((196,), {}, MLPAutoencoder),
+        ((1, 14, 13), {}, MLPAutoencoder),
+        ((1, 14, 14), {"hidden_dims": (8, 4)}, MLPAutoencoder),
+        ((1, 14, 14), {"pretrain": "layer_wise"}, MLPAutoencoder),
+        ((1, 14, 14), {"hidden_dims": (8, 4), "network": "cnn"}, CNNAutoencoder),
     ],
 )
 def test_auto_network(monkeypatch, shape, params, expected):
@@ -318,8 +318,8 @@ def test_auto_network(monkeypatch, shape, params, expected):
     [({}, 128), ({"network": "cnn"}, 128), ({"network": "mlp"}, 256), ({"batch_size": 200}, 200)],
 )
 def test_auto_batch_size_is_less_with_convolutions(params, expected):
-    model = StatDEC(3, input_shape=(1, 8, 8), **params)
-    model.input_shape_ = (1, 8, 8)
+    model = StatDEC(3, input_shape=(1, 14, 14), **params)
+    model.input_shape_ = (1, 14, 14)
     assert model._resolve_batch_size(10_000) == expected
 
 
