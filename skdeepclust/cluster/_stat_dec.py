@@ -87,7 +87,7 @@ LEAST_VARIANCE = 1e-2
 MANY_SAMPLES = 20_000
 
 # Images from which on convolutions find more than dense layers do: on 8 x 8 digits they found less,
-# on MNIST in 14 x 14 at least as much in the same time.
+# on MNIST in 14 x 14 about as much in the same time.
 LEAST_SIDE = 14
 # Steps of convolutions take long, and as many of half the size are as good.
 CONVOLUTIONS_BATCH = 128
