@@ -12,12 +12,19 @@ import os
 from pathlib import Path
 
 import numpy as np
+from sklearn.datasets import load_digits
 
 
 def subset(X, y, n, seed):
     """n samples drawn without replacement."""
     chosen = np.random.RandomState(seed).permutation(len(X))[:n]
     return X[chosen], y[chosen]
+
+
+def digit_images():
+    """scikit-learn's digits as images within [0, 1], and their classes."""
+    X, y = load_digits(return_X_y=True)
+    return (X.reshape(-1, 1, 8, 8) / 16).astype(np.float32), y
 
 
 def flat(X):

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine
 from sklearn.preprocessing import scale
 
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust.datasets import fetch_mnist, make_imbalanced
 
 from ._bench import spread, write_table
-from ._data import flat, medical_mnist, subset
+from ._data import digit_images, flat, medical_mnist, subset
 from ._peers import (
     SHORTER,
     AutoencoderMixture,
@@ -46,11 +46,6 @@ def table_of(load) -> tuple[np.ndarray, np.ndarray]:
     return scale(X).astype(np.float32), y
 
 
-def digits(seed):
-    X, y = load_digits(return_X_y=True)
-    return (X.reshape(-1, 1, 8, 8) / 16).astype(np.float32), y
-
-
 def long_tailed(seed):
     return make_imbalanced(*fetch_mnist(), 10, kind="long_tailed", n_max=2000, random_state=seed)
 
@@ -68,7 +63,7 @@ DATA = {
     "iris, 150 × 4": Data(lambda seed: table_of(load_iris), 3, quick=True),
     "wine, 178 × 13": Data(lambda seed: table_of(load_wine), 3, quick=True),
     "breast cancer, 569 × 30": Data(lambda seed: table_of(load_breast_cancer), 2, quick=True),
-    "digits, 1,797": Data(digits, 10, quick=True),
+    "digits, 1,797": Data(lambda seed: digit_images(), 10, quick=True),
     "MNIST, 5,000 drawn": Data(lambda seed: subset(*fetch_mnist(), 5_000, seed), 10, quick=True),
     "long-tailed MNIST, ratio 10": Data(long_tailed, 10),
     "radiology, 6,000 drawn": Data(lambda seed: subset(*medical_mnist(), 6_000, seed), 6),

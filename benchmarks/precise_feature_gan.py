@@ -30,7 +30,7 @@ from skdeepclust.networks import make_gan
 from skdeepclust.training import map_rows
 
 from ._bench import Bench
-from ._data import flat, orl
+from ._data import digit_images, flat, orl
 from ._peers import kmeans, pca_mixture
 from ._record import device, machine, results, scores, versions
 
@@ -155,8 +155,7 @@ COPIES = ("auto", "strong_affine", "affine", "neighbors", None)
 
 def copies(seeds):
     """Digits as images."""
-    X, y = load_digits(return_X_y=True)
-    images = (X.reshape(-1, 1, 8, 8) / 16).astype(np.float32)
+    images, y = digit_images()
     for seed in seeds:
         for augment in COPIES:
             estimator = gan(seed, 10, augment=augment)

@@ -20,7 +20,7 @@ from skdeepclust import StatDEC
 from skdeepclust.datasets import fetch_mnist, make_imbalanced
 
 from ._bench import Bench
-from ._data import flat, subset
+from ._data import digit_images, flat, subset
 from ._peers import kmeans, pca_mixture
 from ._record import scores
 
@@ -178,13 +178,13 @@ NETWORKS = {
 
 def networks(seeds):
     """Dense layers and convolutions on images of several sizes."""
-    X, y = load_digits(return_X_y=True)
+    small, small_y = digit_images()
     everything, classes = fetch_mnist()
     for seed in seeds:
         part, part_y = subset(everything, classes, 5_000, seed)
         halves = part.reshape(-1, 1, 14, 2, 14, 2).mean((3, 5)) / np.float32(255)
         for data, images, labels in (
-            ("digits, 8 x 8", X.reshape(-1, 1, 8, 8).astype(np.float32) / 16, y),
+            ("digits, 8 x 8", small, small_y),
             ("MNIST in 14 x 14", halves.astype(np.float32), part_y),
             ("MNIST in 28 x 28", part, part_y),
         ):

@@ -86,9 +86,10 @@ LEAST_VARIANCE = 1e-2
 # some of that, to save a second or two.
 MANY_SAMPLES = 20_000
 
-# Images from which on convolutions find more than dense layers do: on 8 x 8 digits they found less,
-# on MNIST in 14 x 14 about as much in the same time.
+# Convolutions are left to images with sides from here on: on 8 x 8 digits they found less than
+# dense layers do, on MNIST in 14 x 14 about as much in the same time.
 LEAST_SIDE = 14
+
 # Steps of convolutions take long, and as many of half the size are as good.
 CONVOLUTIONS_BATCH = 128
 

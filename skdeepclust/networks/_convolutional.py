@@ -164,10 +164,13 @@ class DoublingConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, 3, padding=1, bias=bias)
         self.size = size
 
+    def repeated(self, x: Tensor) -> Tensor:
+        """The same in so many words, for any size."""
+        return super().forward(F.interpolate(x, self.size))
+
     def forward(self, x: Tensor) -> Tensor:
-        if any(large != 2 * small for large, small in zip(self.size, x.shape[2:], strict=True)):
-            # Of an odd side the last pixel is not repeated.
-            return super().forward(F.interpolate(x, self.size))
+        if any(side % 2 for side in self.size):  # the last pixel is not repeated
+            return self.repeated(x)
         weight = self.weight.transpose(0, 1)  # (in, out, 3, 3)
         weight = _met_by_pixels(_met_by_pixels(weight, 2), 3)  # (in, out, 4, 4)
         y = F.conv_transpose2d(x, weight, self.bias, stride=2, padding=1)

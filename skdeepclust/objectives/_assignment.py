@@ -129,7 +129,7 @@ def assignment_kl(p: Tensor, log_q: Tensor) -> Tensor:
     p : Tensor of shape (n, n_clusters)
         Target.
     log_q : Tensor of shape (n, n_clusters)
-        Logarithms of the soft assignments.
+        Logarithms of the soft assignments, finite as :func:`student_t_assignment` gives them.
 
     Returns
     -------
