@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,6 +19,9 @@ from ..exceptions import NonFiniteLossWarning
 from ..training import Keeper, PhasedNet, Rows, map_rows
 from ._neighbors import NeighborInformation
 
+# A loss that is no number takes a training back by so many steps at most, or to the end of the epoch
+# before: in shorter epochs, a state kept at the end of each would cost more than their steps.
+STEPS_BACK = 10
 # What a run has found out so far, beside its network and its memory.
 FINDINGS = (
     "n_iter",
@@ -124,13 +128,19 @@ class Run(Keeper):
         self._good = self.state(net, epochs)
         return epochs
 
-    def epoch_ends(self, net: PhasedNet, epochs: int) -> None:
-        self._good = self.state(net, epochs)
+    def epoch_ends(self, net: PhasedNet, epochs: int, steps: int) -> None:
+        # By the number of the epoch: a training that was taken up again keeps the same ones.
+        due = epochs % math.ceil(STEPS_BACK / steps) == 0
+        if not (due or self.keep):
+            return
+        state = self.state(net, epochs)
+        if due:
+            self._good = state
         if self.keep is not None:
-            self.keep(self._good)
+            self.keep(state)
 
     def go_back(self, net: PhasedNet) -> int:
-        """To the last good epoch with half the learning rate; how many epochs lie behind."""
+        """To the last state that was kept, with half the learning rate; how many epochs lie behind."""
         warnings.warn(
             f"the loss became {net.history[-1, 'train_loss']} in phase {net.phase_!r}: training "
             "goes back to where it was finite, with half the learning rate",

@@ -1,5 +1,6 @@
 """How far a reconstruction is from its sample."""
 
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -15,4 +16,4 @@ def reconstruction_error(x: Tensor, x_hat: Tensor) -> Tensor:
     -------
     Tensor of shape (n,)
     """
-    return (x - x_hat).square().flatten(1).mean(1)
+    return F.mse_loss(x_hat, x, reduction="none").flatten(1).mean(1)

@@ -26,18 +26,18 @@ from ._progress import PhaseProgress
 
 
 class Keeper:
-    """Keeps the state of a training from epoch to epoch; this one keeps nothing."""
+    """Keeps the state of a training as it goes on; this one keeps nothing."""
 
     def phase_begins(self, net: PhasedNet) -> int | None:
         """How many epochs of the phase lie behind; None where the whole phase does."""
         return 0
 
-    def epoch_ends(self, net: PhasedNet, epochs: int) -> None:
-        """So many epochs of the phase are done."""
+    def epoch_ends(self, net: PhasedNet, epochs: int, steps: int) -> None:
+        """So many epochs of the phase are done, of so many steps each."""
 
     def go_back(self, net: PhasedNet) -> int | None:
-        """Restore the last epoch's state at half the rate; how many epochs then lie behind. None
-        where there is no way back."""
+        """Restore the last state that was kept, at half the rate; how many epochs then lie behind.
+        None where there is no way back."""
         return None
 
 
@@ -185,7 +185,7 @@ class PhasedNet(NeuralNet):
         ------
         FloatingPointError
             When the loss becomes infinite or NaN a second time; after the first, training goes back
-            to the epoch before with half the learning rate.
+            by an epoch or a few steps, with half the learning rate.
         """
         if self.interrupt.asked:
             return "interrupted"
@@ -219,7 +219,7 @@ class PhasedNet(NeuralNet):
             self._record_notes()
             done += 1
             if not self.interrupt.asked:
-                self.keeper.epoch_ends(self, done)
+                self.keeper.epoch_ends(self, done, n_batches)
         self.notify("on_train_end", X=rows)
         return self.stop_reason_ or "max_epochs"
 

@@ -17,7 +17,7 @@ from skorch.callbacks import Callback
 import skdeepclust
 from skdeepclust import DVC, Checkpoint, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust.cluster._checkpoint import CheckpointFile
-from skdeepclust.cluster._run import Run
+from skdeepclust.cluster._run import STEPS_BACK, Run
 from skdeepclust.exceptions import CheckpointError, CheckpointWarning, NonFiniteLossWarning
 
 SMALL = {
@@ -387,18 +387,29 @@ class Poison(Callback):
 
 
 @pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+@pytest.mark.parametrize("batch_size", [12, 60])
 @each
-def test_a_loss_that_is_no_number_goes_back_once(Estimator, X):
+def test_a_loss_that_is_no_number_goes_back_once(Estimator, X, batch_size):
+    settings = {"n_init": 1, "batch_size": batch_size}
     count = Count()
-    small(Estimator, n_init=1, callbacks=[count]).fit(X)
+    small(Estimator, callbacks=[count], **settings).fit(X)
     poison = Poison(count.batches // 2)
-    model = small(Estimator, n_init=1, callbacks=[poison])
+    model = small(Estimator, callbacks=[poison], **settings)
     with pytest.warns(NonFiniteLossWarning, match="half the learning rate"):
         model.fit(X)
     assert np.isfinite(model.history_[:, "train_loss"]).all()
-    assert len(poison.rates) == count.epochs  # no epoch is lost
+    assert len(model.history_) == count.epochs  # no epoch is lost
+    again = (len(poison.rates) - count.epochs) * count.batches / count.epochs
+    assert 0 <= again < STEPS_BACK  # and few are done twice, long ones never
     assert sorted({rate / poison.rates[0] for rate in poison.rates}) == [0.5, 1.0]
     assert np.isfinite(model.transform(X)).all()
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.NonFiniteLossWarning")
+def test_a_checkpoint_does_not_change_where_training_goes_back_to(X, tmp_path):
+    plain = small(StatDEC, callbacks=[Poison(23)]).fit(X)
+    kept = small(StatDEC, callbacks=[Poison(23)], checkpoint=tmp_path / "fit").fit(X)
+    assert outcome(kept) == outcome(plain)
 
 
 def test_a_second_such_loss_raises(X):
@@ -415,7 +426,7 @@ def test_epochs_that_ended_are_kept_as_they_are(X, monkeypatch):
     """Copying all of them at the end of each would take longer than short ones themselves."""
     states, state = [], Run.state
     monkeypatch.setattr(Run, "state", lambda *args: states.append(state(*args)) or states[-1])
-    StatDEC(3, random_state=0, **SMALL[StatDEC]).fit(X)
+    small(StatDEC, n_init=1, batch_size=12).fit(X)
     histories = [state["history"] for state in states]
     assert len(histories) > 3
     for before, after in itertools.pairwise(histories):
