@@ -24,7 +24,6 @@ from skdeepclust.cluster._neighbors import NeighborInformation
 from skdeepclust.datasets import fetch_mnist
 from skdeepclust.metrics import silhouette_scorer
 from skdeepclust.model_selection import sweep_n_clusters
-from skdeepclust.training import Rows
 
 from ._bench import write_table
 from ._record import device, load, machine, path_of, run, runs_of, versions
@@ -79,8 +78,7 @@ def restarts(only=None, seeds=None) -> None:
         if not chosen:
             continue
         X, y = load_set()
-        rows = Rows(X.reshape(len(X), -1), X.shape[1:], 1.0, torch.device("cpu"))
-        information = NeighborInformation(rows)
+        information = NeighborInformation(X.reshape(len(X), -1))
         for seed in seeds if seeds is not None else range(max(r.number for r in chosen.values())):
             for method, runs in chosen.items():
                 if seed < runs.number:

@@ -1,7 +1,8 @@
-"""Nearest neighbours in the data: copies of vectors, and what restarts are compared by."""
+"""Nearest neighbours: copies of vectors, and what starts and restarts are compared by."""
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Callable
 from functools import cached_property
@@ -14,7 +15,7 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._sklearn_compat import warning_filters
-from ..objectives import shared_information
+from ..objectives import joint_information
 from ..training import Rows, inference_batch
 
 # Neighbours that copies are drawn from, and samples that they come from: among more of them they
@@ -23,7 +24,7 @@ N_NEIGHBORS, NEIGHBOR_POOL = 10, 5_000
 # Where there are more than twice as many features, the search is along so many principal
 # components, which takes a part of the time.
 SEARCHED = 50
-# Restarts are compared on so many samples, and on so many neighbours of each among them.
+# Starts and restarts are compared on so many samples, and on so many neighbours of each among them.
 COMPARED, COMPARED_NEIGHBORS = 5_000, 5
 # Of either samples there are fewer where they have more numbers than that in all.
 MOST_NUMBERS = 2**25
@@ -83,24 +84,23 @@ class NeighborInformation:
     """What the cluster of a sample and that of a neighbour tell of each other, in nats.
 
     ``I(c; c') - β H(c | c')`` of :func:`~skdeepclust.objectives.shared_information`, the copy of a
-    sample being one of its nearest others in the data. The samples are the same whenever the data
-    are.
+    sample being one of its nearest others. The samples are the same whenever X is.
 
     Parameters
     ----------
-    rows : Rows
-        Searched for neighbours once, at the first question.
+    X : ndarray of shape (n, n_features)
+        Samples, or their embeddings; searched for neighbours once, at the first question.
     """
 
-    def __init__(self, rows: Rows):
-        self.rows = rows
-        size = min(len(rows), COMPARED, max(2, MOST_NUMBERS // rows.X.shape[1]))
-        self.chosen = torch.from_numpy(np.random.RandomState(0).permutation(len(rows))[:size])
+    def __init__(self, X: np.ndarray):
+        self.X = X
+        size = min(len(X), COMPARED, max(2, MOST_NUMBERS // X.shape[1]))
+        self.chosen = torch.from_numpy(np.random.RandomState(0).permutation(len(X))[:size])
 
     @cached_property
     def neighbors(self) -> Tensor:
         """Of each of the chosen samples, places among them, (n_chosen, n_neighbors)."""
-        part = self.rows.X[self.chosen.numpy()].astype(np.float32)
+        part = self.X[self.chosen.numpy()].astype(np.float32)
         part /= _unit(part)
         part -= part.mean(0, dtype=np.float64)
         search = NearestNeighbors(n_neighbors=min(COMPARED_NEIGHBORS, len(part) - 1))
@@ -108,12 +108,30 @@ class NeighborInformation:
             found = search.fit(part).kneighbors(return_distance=False)  # without the sample itself
         return torch.from_numpy(found)
 
+    def joint(self, labels: Tensor, n_clusters: int) -> Tensor:
+        """Shares of the pairs of a sample's cluster and a neighbour's, (n_clusters, n_clusters)."""
+        cluster = labels.cpu()[self.chosen]
+        pairs = cluster.unsqueeze(1) * n_clusters + cluster[self.neighbors]
+        counts = torch.bincount(pairs.flatten(), minlength=n_clusters**2)
+        return counts.float().view(n_clusters, n_clusters) / pairs.numel()
+
     def __call__(self, labels: Tensor, n_clusters: int) -> float:
         """Of labels (n,), int64: at most ``log(n_clusters)``; 0 for one sample, which has no
         neighbours."""
         if len(self.chosen) < 2:
             return 0.0
-        cluster = labels.cpu()[self.chosen]
-        copies = cluster[self.neighbors].flatten()
-        cluster = cluster.repeat_interleave(self.neighbors.shape[1])
-        return shared_information(cluster, copies, n_clusters, DISAGREEMENT).item()
+        return joint_information(self.joint(labels, n_clusters), DISAGREEMENT).item()
+
+    def closest(self, labels: Tensor, n_clusters: int) -> tuple[int, int]:
+        """The two of the clusters whose union leaves most information."""
+        joint = self.joint(labels, n_clusters)
+
+        def left(pair: tuple[int, int]) -> float:
+            kept, other = pair
+            united = joint.clone()
+            united[kept] += united[other]
+            united[:, kept] += united[:, other]
+            rest = [cluster for cluster in range(n_clusters) if cluster != other]
+            return joint_information(united[rest][:, rest], DISAGREEMENT).item()
+
+        return max(itertools.combinations(range(n_clusters), 2), key=left)

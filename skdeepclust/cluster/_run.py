@@ -19,8 +19,8 @@ from ..exceptions import NonFiniteLossWarning
 from ..training import Keeper, PhasedNet, Rows, map_rows
 from ._neighbors import NeighborInformation
 
-# A loss that is no number takes a training back by so many steps at most, or to the end of the epoch
-# before: in shorter epochs, a state kept at the end of each would cost more than their steps.
+# A loss that is no number takes a training back to the end of the epoch before, or over short ones
+# by so many steps at most: a state kept at the end of each would cost more than they do.
 STEPS_BACK = 10
 # What a run has found out so far, beside its network and its memory.
 FINDINGS = (
@@ -75,8 +75,8 @@ class Run(Keeper):
 
     @cached_property
     def information(self) -> NeighborInformation:
-        """By which starts and restarts are compared; the data are searched for neighbours once."""
-        return NeighborInformation(self.rows)
+        """By which restarts are compared."""
+        return NeighborInformation(self.rows.X)
 
     def remember(self, **initial) -> dict:
         """The memory, in which what is not there yet has these values."""
@@ -140,7 +140,7 @@ class Run(Keeper):
             self.keep(state)
 
     def go_back(self, net: PhasedNet) -> int:
-        """To the last state that was kept, with half the learning rate; how many epochs lie behind."""
+        """To the last state kept, with half the learning rate; how many epochs lie behind."""
         warnings.warn(
             f"the loss became {net.history[-1, 'train_loss']} in phase {net.phase_!r}: training "
             "goes back to where it was finite, with half the learning rate",

@@ -27,6 +27,7 @@ from ..objectives import (
 )
 from ..training import INFERENCE_BATCH, make_augmentation, sent
 from ._base import BaseDeepClusterer, ClusteringModule, ReconstructionMixin
+from ._neighbors import NeighborInformation
 from ._phases import resolve_epochs, steps_per_epoch, train_phase
 from ._pretraining import pretrain_end_to_end
 from ._revival import revive_empty
@@ -173,9 +174,8 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         """Cluster the embeddings, scale them to the clusters, and put the centres there."""
         module = run.module
         z = run.map(module.embed)
-        r = start_responsibilities(  # (n, K)
-            self.init, z, self.n_clusters, run.rng, run.information
-        )
+        information = NeighborInformation(z.cpu().numpy())
+        r = start_responsibilities(self.init, z, self.n_clusters, run.rng, information)  # (n, K)
         centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)
         if self.whiten:
             residual = (z - centers[r.argmax(1)]).cpu().numpy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from torch import Tensor
 from .._sklearn_compat import warning_filters
 from ..training import INFERENCE_BATCH
 from ._mixtures import GaussianMixtureEM, posteriors, seed_centers
+from ._neighbors import NeighborInformation
 
 # So many mixtures, each on its own part of the data.
 N_MIXTURES, SUBSET = 32, 5_000
@@ -38,7 +38,7 @@ def start_responsibilities(
     z: Tensor,
     n_clusters: int,
     rng: np.random.RandomState,
-    information: Callable[[Tensor, int], float],
+    information: NeighborInformation,
 ) -> Tensor:
     """Cluster the embeddings z with the method that ``init`` names.
 
@@ -49,9 +49,10 @@ def start_responsibilities(
     z : Tensor of shape (n, latent_dim)
     n_clusters : int
     rng : RandomState
-    information : callable
-        How good labels are, (n,), for so many clusters. "auto" is the best of k-means and of the
-        mixtures with either least variance, the finer one where there are samples enough.
+    information : NeighborInformation
+        How good clusters of z are. "auto" is the best of k-means and of the mixtures with either
+        least variance, the finer one where there are samples enough; mixtures give two starts, the
+        clusters they agree on, and one more of them of which two are united.
 
     Returns
     -------
@@ -68,18 +69,35 @@ def start_responsibilities(
         # their own later.
         warnings.simplefilter("ignore", ConvergenceWarning)
 
-        def start(init):
-            if isinstance(init, str) and init == "gmm":
-                return agreed_mixtures(z, n_clusters, rng)
+        def mixtures(regularization: float = REGULARIZATION) -> list[Tensor]:
+            first, *finer = agreed_mixtures(z, n_clusters, rng, regularization)
+            return [first, *(unite(r, information) for r in finer)]
+
+        def clusterer(init) -> Tensor:
             found = _responsibilities_of(init, z.cpu().numpy(), n_clusters, rng)
             return torch.from_numpy(found).to(z.device)
 
-        if not (isinstance(init, str) and init == "auto"):
-            return start(init)
-        starts = [start("gmm"), start("kmeans")]
-        if supports_most(len(z), z.shape[1], n_clusters):
-            starts += [agreed_mixtures(z, n_clusters, rng, FINE_REGULARIZATION)]
+        if not isinstance(init, str) or init == "kmeans":
+            return clusterer(init)
+        starts = mixtures()
+        if init == "auto":
+            starts.append(clusterer("kmeans"))
+            if supports_most(len(z), z.shape[1], n_clusters):
+                starts += mixtures(FINE_REGULARIZATION)
     return max(starts, key=lambda r: information(r.argmax(1), n_clusters))
+
+
+def unite(r: Tensor, information: NeighborInformation) -> Tensor:
+    """Responsibilities (n, K + 1) with two clusters in one, whose union leaves most information.
+
+    The parts of a class whose samples vary may lie further apart than two others: a cut into K
+    parts then tells the former and not the latter, and one into K + 1 tells both.
+    """
+    kept, other = information.closest(r.argmax(1), r.shape[1])
+    rest = [cluster for cluster in range(r.shape[1]) if cluster != other]
+    united = r.clone()
+    united[:, kept] += united[:, other]
+    return united[:, rest]
 
 
 def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.RandomState):
@@ -103,7 +121,7 @@ def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.Ra
 
 def agreed_mixtures(
     z: Tensor, n_clusters: int, rng: np.random.RandomState, regularization: float = REGULARIZATION
-) -> Tensor:
+) -> list[Tensor]:
     """Responsibilities agreed on by many Gaussian mixtures, with more components than clusters.
 
     A class is seldom one Gaussian, and a mixture of ``n_clusters`` ends in a local optimum where
@@ -120,8 +138,8 @@ def agreed_mixtures(
 
     Returns
     -------
-    Tensor of shape (n, n_clusters), float32
-        Rows sum to 1.
+    list of Tensor of shape (n, n_clusters) and (n, n_clusters + 1), float32
+        Rows sum to 1. The second one where there are so many samples.
     """
     z = z.to(torch.float32 if z.device.type == "mps" else torch.float64)  # mps has no other
     s = principal_coordinates(z)
@@ -138,17 +156,20 @@ def agreed_mixtures(
             centers.append(seed_centers(part, n_components, rng.randint(2**31 - 1)))
         weights += em.fit(part, torch.stack(centers))
     claims = posteriors(em.terms(part), weights)
-    labels = cut_bipartite_graph(claims.cpu().numpy(), n_clusters, rng)
-    # What share of a component lies in each cluster; a sample inherits it from its components.
-    one_hot = F.one_hot(torch.from_numpy(labels).long(), n_clusters).to(claims)
-    share = claims.T @ one_hot + torch.finfo(claims.dtype).tiny
-    share /= share.sum(1, keepdim=True)
-    return torch.cat(
-        [
-            (posteriors(em.terms(rows), weights) @ share / N_MIXTURES).float()
-            for rows in s.split(INFERENCE_BATCH)
-        ]
-    )
+    numbers = range(n_clusters, min(n_clusters + 1, len(part)) + 1)
+    seed, shares = rng.randint(2**31 - 1), []
+    for number in numbers:
+        labels = cut_bipartite_graph(claims.cpu().numpy(), number, seed)
+        # What share of a component lies in each cluster; a sample has it from its components.
+        one_hot = F.one_hot(torch.from_numpy(labels).long(), number).to(claims)
+        share = claims.T @ one_hot + torch.finfo(claims.dtype).tiny
+        shares.append(share / share.sum(1, keepdim=True))
+    share = torch.cat(shares, 1)
+    found = [
+        (posteriors(em.terms(rows), weights) @ share / N_MIXTURES).float()
+        for rows in s.split(INFERENCE_BATCH)
+    ]
+    return list(torch.cat(found).split(list(numbers), 1))
 
 
 def principal_coordinates(z: Tensor) -> Tensor:
@@ -213,9 +234,7 @@ def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> n
     return posterior
 
 
-def cut_bipartite_graph(
-    claims: np.ndarray, n_clusters: int, rng: np.random.RandomState
-) -> np.ndarray:
+def cut_bipartite_graph(claims: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
     """Cut the graph between samples and components into clusters of samples.
 
     Parameters
@@ -223,7 +242,7 @@ def cut_bipartite_graph(
     claims : ndarray of shape (n, n_components)
         Weight of the edge between a sample and a component; rows have equal sums.
     n_clusters : int
-    rng : RandomState
+    seed : int
 
     Returns
     -------
@@ -235,5 +254,4 @@ def cut_bipartite_graph(
     left = scaled @ right[:, -n_clusters:]
     left /= np.maximum(np.linalg.norm(left, axis=0), np.finfo(float).tiny)
     left /= np.maximum(np.linalg.norm(left, axis=1, keepdims=True), np.finfo(float).tiny)
-    kmeans = KMeans(n_clusters, n_init=20, random_state=rng.randint(2**31 - 1))
-    return kmeans.fit_predict(left)
+    return KMeans(n_clusters, n_init=20, random_state=seed).fit_predict(left)

@@ -127,7 +127,24 @@ def shared_information(
         At most ``log(n_clusters)``.
     """
     one_hot, one_hot_tr = (F.one_hot(c, n_clusters).float() for c in (labels, labels_tr))
-    share, conditional = _shares_and_conditional(one_hot, one_hot_tr)
+    return joint_information(_joint(one_hot, one_hot_tr), penalty)
+
+
+def joint_information(joint: Tensor, penalty: float = 0.0) -> Tensor:
+    """:func:`shared_information` of how often each pair of clusters is that of a sample and copy.
+
+    Parameters
+    ----------
+    joint : Tensor of shape (..., n_clusters, n_clusters)
+        At least 0, with a sum of 1; which of the two is the copy does not matter.
+    penalty : float >= 0, default=0.0
+        β.
+
+    Returns
+    -------
+    Tensor of shape (...)
+    """
+    share, conditional = _shares_and_conditional(joint)
     return entropy(share) - (1 + penalty) * conditional
 
 
@@ -148,13 +165,17 @@ def information_loss(posterior: Tensor, posterior_tr: Tensor, prior: Tensor) -> 
     Tensor of shape (...)
         At least 0: every sample surely in the cluster of its copy, in the shares of the prior.
     """
-    share, conditional = _shares_and_conditional(posterior, posterior_tr)
+    share, conditional = _shares_and_conditional(_joint(posterior, posterior_tr))
     return conditional - entropy(share) - (share * prior.log()).sum(-1)
 
 
-def _shares_and_conditional(p: Tensor, p_tr: Tensor) -> tuple[Tensor, Tensor]:
+def _joint(p: Tensor, p_tr: Tensor) -> Tensor:
+    """Shares of the pairs of clusters, (..., K, K)."""
+    return torch.einsum("n...j,n...k->...jk", p, p_tr) / len(p)
+
+
+def _shares_and_conditional(joint: Tensor) -> tuple[Tensor, Tensor]:
     """Shares of the clusters, (..., K), and what is open of one when that of the copy is known."""
-    joint = torch.einsum("n...j,n...k->...jk", p, p_tr) / len(p)
     joint = (joint + joint.mT) / 2  # which of the two is the copy does not matter
     joint = joint.clamp_min(torch.finfo(joint.dtype).tiny)  # the entropy's slope at 0 is infinite
     share = joint.sum(-1)

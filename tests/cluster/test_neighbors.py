@@ -1,4 +1,6 @@
-"""What restarts are compared by."""
+"""What starts and restarts are compared by."""
+
+import itertools
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ def rows_of(X):
 
 
 def information(X, labels, n_clusters):
-    return NeighborInformation(rows_of(X))(torch.as_tensor(labels), n_clusters)
+    return NeighborInformation(np.asarray(X))(torch.as_tensor(labels), n_clusters)
 
 
 def test_against_a_full_search():
@@ -40,6 +42,20 @@ def test_clusters_that_neighbours_agree_on_are_better():
     assert information(X, y, 4) == pytest.approx(np.log(4), rel=1e-5)
     assert information(X, y // 2, 4) == pytest.approx(np.log(2), rel=1e-5)
     assert information(X, np.random.RandomState(0).randint(4, size=200), 4) < -1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_closest_two_are_those_whose_union_leaves_most(seed):
+    """Against every union, by its labels."""
+    X = make_blobs(200, centers=5, cluster_std=2.0, random_state=seed)[0]
+    labels = make_blobs(200, centers=5, cluster_std=4.0, random_state=seed)[1]
+
+    def left(pair):
+        united = np.where(labels == pair[1], pair[0], labels)
+        return information(X, np.unique(united, return_inverse=True)[1], 4)
+
+    best = max(itertools.combinations(range(5), 2), key=left)
+    assert NeighborInformation(X).closest(torch.as_tensor(labels), 5) == best
 
 
 @pytest.mark.parametrize("unit", [1e-30, 1e30])

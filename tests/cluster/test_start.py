@@ -21,7 +21,6 @@ from skdeepclust.cluster._start import (
     start_responsibilities,
     supports_most,
 )
-from skdeepclust.training import Rows
 
 
 def rng(seed=0):
@@ -29,7 +28,7 @@ def rng(seed=0):
 
 
 def agreed(Z, n_clusters, seed=0):
-    return agreed_mixtures(torch.from_numpy(Z), n_clusters, rng(seed)).numpy()
+    return agreed_mixtures(torch.from_numpy(Z), n_clusters, rng(seed))[0].numpy()
 
 
 @pytest.mark.parametrize("subset", [5_000, 100])
@@ -45,13 +44,21 @@ def test_mixtures_side_by_side_are_those_in_turn(subset, monkeypatch):
     np.testing.assert_allclose(*found, atol=1e-6)
 
 
+class Asked(NeighborInformation):
+    """Says the opposite, if the sign is so, and how often it was asked."""
+
+    sign, times = 1, 0
+
+    def __call__(self, labels, n_clusters):
+        self.times += 1
+        return self.sign * super().__call__(labels, n_clusters)
+
+
 def start(init, Z, n_clusters, sign=1):
-    """The embedding is all there is of the data."""
     Z = Z.astype(np.float32)
-    ask = NeighborInformation(Rows(Z, Z.shape[1:], 1.0, torch.device("cpu")))
-    return start_responsibilities(
-        init, torch.from_numpy(Z), n_clusters, rng(), lambda labels, k: sign * ask(labels, k)
-    ).numpy()
+    information = Asked(Z)
+    information.sign = sign
+    return start_responsibilities(init, torch.from_numpy(Z), n_clusters, rng(), information).numpy()
 
 
 @pytest.mark.parametrize("init", ["auto", "gmm", "kmeans"])
@@ -81,6 +88,19 @@ def test_auto_is_the_start_that_neighbours_speak_for():
     assert adjusted_rand_score(start("kmeans", Z, 2).argmax(1), worst) > 0.98
 
 
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_parts_of_one_class_are_united(seed):
+    """Two round classes side by side and a long one, whose halves lie further apart than they."""
+    y = np.repeat([0, 1, 2], 200)
+    Z = np.array([[0, 0], [3.5, 0], [11.5, 0]])[y] + 0.7 * rng(seed).normal(size=(600, 2))
+    Z[y == 2, 1] += rng(seed).uniform(-12, 12, 200)
+    assert adjusted_rand_score(y, agreed(Z, 3).argmax(1)) < 0.5
+    for init in ("gmm", "auto"):
+        found = start(init, Z, 3)
+        np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+        assert adjusted_rand_score(y, found.argmax(1)) > 0.95
+
+
 def test_auto_also_tries_thin_components():
     """A small ball within a large one, for which the components of "gmm" are too thick."""
     y = np.arange(900) % 3
@@ -98,20 +118,20 @@ def test_thin_components_are_for_data_that_support_many():
     assert not supports_most(178, 10, 3)
     y = np.arange(60) % 3
     Z = np.array([[0, 0, 0], [1, 0, 0], [0, 14, 0]])[y] + rng().normal(size=(60, 3))
-    asked = []
-    start_responsibilities(
-        "auto", torch.from_numpy(Z), 3, rng(), lambda labels, k: asked.append(labels) or 0.0
-    )
-    assert len(asked) == 2
+    asked = Asked(Z)
+    start_responsibilities("auto", torch.from_numpy(Z), 3, rng(), asked)
+    assert asked.times == 3  # two of mixtures, and k-means
 
 
 @pytest.mark.parametrize("n", [4, 9, 50, 400])
 @pytest.mark.parametrize("dim", [1, 2, 12])
 def test_any_size(n, dim):
     Z = rng(n).normal(size=(n, dim))
-    r = agreed(Z, 4)
-    assert r.shape == (n, 4)
-    np.testing.assert_allclose(r.sum(1), 1, rtol=1e-5)
+    found = agreed_mixtures(torch.from_numpy(Z), 4, rng())
+    assert [r.shape for r in found] == [(n, 4), (n, 5)][: n - 3]
+    for r in found:
+        np.testing.assert_allclose(r.sum(1), 1, rtol=1e-5)
+    assert start("auto", Z, 4).shape == (n, 4)
 
 
 def test_embeddings_without_spread():
@@ -163,7 +183,7 @@ def test_cut_of_a_graph_in_pieces():
     for piece, components in enumerate(([0, 3, 5], [1, 6], [2, 4])):
         rows = np.flatnonzero(pieces == piece)
         claims[np.ix_(rows, components)] = rng(piece).dirichlet(np.ones(len(components)), len(rows))
-    assert adjusted_rand_score(pieces, cut_bipartite_graph(claims, 3, rng())) == 1
+    assert adjusted_rand_score(pieces, cut_bipartite_graph(claims, 3, 0)) == 1
 
 
 def test_cut_minimises_the_normalised_cut_of_a_small_graph():
@@ -185,7 +205,7 @@ def test_cut_minimises_the_normalised_cut_of_a_small_graph():
 
     every = [np.array(bits) for bits in itertools.product((0, 1), repeat=12) if 0 < sum(bits) < 12]
     values = np.sort([normalised_cut(labels) for labels in every])
-    found = normalised_cut(cut_bipartite_graph(claims, 2, rng()))
+    found = normalised_cut(cut_bipartite_graph(claims, 2, 0))
     assert found <= values[len(values) // 50], "among the best two of a hundred"
 
 
@@ -195,7 +215,7 @@ def test_singular_vectors_are_those_of_spectral_coclustering():
     claims += rng(0).uniform(0, 0.02, claims.shape)
     claims /= claims.sum(1, keepdims=True)
     theirs = SpectralBiclustering(2, random_state=0).fit(claims).row_labels_
-    assert adjusted_rand_score(theirs, cut_bipartite_graph(claims, 2, rng())) == 1
+    assert adjusted_rand_score(theirs, cut_bipartite_graph(claims, 2, 0)) == 1
 
 
 def gaussian_groups(seed=0):

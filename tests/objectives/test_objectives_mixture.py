@@ -13,6 +13,7 @@ from skdeepclust.objectives import (
     consistency_kl,
     expected_log_density,
     information_loss,
+    joint_information,
     mixture_log_likelihood,
     mixture_log_posterior,
     share_scale,
@@ -422,6 +423,19 @@ def test_shared_information_of_every_mixture(rng, penalty):
     labels_tr = torch.where(torch.from_numpy(rng.random((40, HEADS)) < 0.7), labels, labels.flip(0))
     found = shared_information(labels, labels_tr, K, penalty)
     expected = [loop_information(labels[:, h], labels_tr[:, h], penalty) for h in range(HEADS)]
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 3.0])
+def test_joint_information_is_that_of_labels_with_these_pairs(rng, penalty):
+    joints, expected = [], []
+    for _ in range(2):
+        labels, labels_tr = torch.from_numpy(rng.integers(0, K, (2, 50)))
+        joint = np.zeros((K, K))
+        np.add.at(joint, (labels.numpy(), labels_tr.numpy()), 1 / 50)
+        joints.append(torch.from_numpy(joint))
+        expected.append(shared_information(labels, labels_tr, K, penalty).item())
+    found = joint_information(torch.stack(joints), penalty)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
 
 
