@@ -432,3 +432,15 @@ def test_epochs_that_ended_are_kept_as_they_are(X, monkeypatch):
     for before, after in itertools.pairwise(histories):
         assert len(after) - len(before) in (0, 1)  # none where a phase begins
         assert all(a is b for a, b in zip(before, after, strict=False))
+
+
+def test_short_epochs_are_not_kept_one_by_one(X, monkeypatch):
+    kept, state = [], Run.state
+
+    def spy(run, net=None, epochs=0):
+        kept.append((net.phase_, epochs))
+        return state(run, net, epochs)
+
+    monkeypatch.setattr(Run, "state", spy)
+    small(StatDEC, n_init=1, batch_size=60, max_epochs=12).fit(X)  # two steps an epoch
+    assert [epochs for phase, epochs in kept if phase == "cluster"] == [0, 5, 10]

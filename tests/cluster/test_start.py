@@ -12,6 +12,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
+from skdeepclust import DVC, StatDEC
 from skdeepclust.cluster._neighbors import NeighborInformation
 from skdeepclust.cluster._start import (
     agreed_mixtures,
@@ -254,3 +255,20 @@ def test_pca_mixture_of_constants(X):
         warnings.simplefilter("error")
         r = pca_mixture(X, 3, rng())
     np.testing.assert_allclose(r.sum(1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("Estimator", [StatDEC, DVC])
+def test_starts_are_compared_by_neighbours_in_the_embedding(Estimator, monkeypatch):
+    """In the data, of which the embedding may have left out what tells no classes, they err."""
+    asked = []
+
+    def spy(init, z, n_clusters, rng, information):
+        asked.append((z.numpy(), information.X))
+        return start_responsibilities(init, z, n_clusters, rng, information)
+
+    monkeypatch.setattr("skdeepclust.cluster._self_training.start_responsibilities", spy)
+    X = rng().normal(size=(60, 5)).astype(np.float32)
+    Estimator(2, latent_dim=3, hidden_dims=(8,), pretrain_epochs=1, max_epochs=1).fit(X)
+    ((z, searched),) = asked
+    assert z.shape == (60, 3)
+    assert np.array_equal(z, searched)
