@@ -44,7 +44,6 @@ from ..training import (
     spawn_seeds,
 )
 from ._checkpoint import Checkpoint, CheckpointFile, Progress
-from ._neighbors import NeighborInformation
 from ._run import Run
 
 FLOAT_OR_BYTE = [np.float32, np.uint8]
@@ -127,7 +126,7 @@ class BaseDeepClusterer(
 
         Losses do not say: on digits they do not go with accuracy, and this does.
         """
-        return NeighborInformation(run.rows.X)(run.labels, self.n_clusters)
+        return run.information(run.labels, self.n_clusters)
 
     # ------------------------------------------------------------------ settings
 

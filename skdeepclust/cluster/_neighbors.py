@@ -84,18 +84,23 @@ class NeighborInformation:
     """What the cluster of a sample and that of a neighbour tell of each other, in nats.
 
     ``I(c; c') - β H(c | c')`` of :func:`~skdeepclust.objectives.shared_information`, the copy of a
-    sample being one of its nearest others. The samples are the same whenever X is.
+    sample being one of its nearest others. The samples are the same whenever as many are given.
 
     Parameters
     ----------
     X : ndarray of shape (n, n_features)
         Samples, or their embeddings; searched for neighbours once, at the first question.
+    beside : NeighborInformation, optional
+        Of the same samples, seen otherwise: its neighbours count as much as those in X.
     """
 
-    def __init__(self, X: np.ndarray):
-        self.X = X
-        size = min(len(X), COMPARED, max(2, MOST_NUMBERS // X.shape[1]))
-        self.chosen = torch.from_numpy(np.random.RandomState(0).permutation(len(X))[:size])
+    def __init__(self, X: np.ndarray, beside: NeighborInformation | None = None):
+        self.X, self.beside = X, beside
+        if beside is not None:
+            self.chosen = beside.chosen
+        else:
+            size = min(len(X), COMPARED, max(2, MOST_NUMBERS // X.shape[1]))
+            self.chosen = torch.from_numpy(np.random.RandomState(0).permutation(len(X))[:size])
 
     @cached_property
     def neighbors(self) -> Tensor:
@@ -106,7 +111,8 @@ class NeighborInformation:
         search = NearestNeighbors(n_neighbors=min(COMPARED_NEIGHBORS, len(part) - 1))
         with warning_filters:
             found = search.fit(part).kneighbors(return_distance=False)  # without the sample itself
-        return torch.from_numpy(found)
+        found = torch.from_numpy(found)
+        return found if self.beside is None else torch.cat([self.beside.neighbors, found], 1)
 
     def joint(self, labels: Tensor, n_clusters: int) -> Tensor:
         """Shares of the pairs of a sample's cluster and a neighbour's, (n_clusters, n_clusters)."""

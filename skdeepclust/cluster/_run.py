@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from torch.optim import Optimizer
 from .._persistence import apply_settings, settings
 from ..exceptions import NonFiniteLossWarning
 from ..training import Keeper, PhasedNet, Rows, map_rows
+from ._neighbors import NeighborInformation
 
 # A loss that is no number takes a training back to the end of the epoch before, or over short ones
 # by so many steps at most: a state kept at the end of each would cost more than they do.
@@ -70,6 +72,11 @@ class Run(Keeper):
     def map(self, function) -> Tensor:
         """``function`` of every sample, in evaluation mode."""
         return map_rows(function, self.module, self.rows)
+
+    @cached_property
+    def information(self) -> NeighborInformation:
+        """By which restarts are compared, and partly starts; searches the data once."""
+        return NeighborInformation(self.rows.X)
 
     def remember(self, **initial) -> dict:
         """The memory, in which what is not there yet has these values."""

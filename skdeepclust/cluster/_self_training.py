@@ -174,7 +174,9 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         """Cluster the embeddings, scale them to the clusters, and put the centres there."""
         module = run.module
         z = run.map(module.embed)
-        information = NeighborInformation(z.cpu().numpy())
+        # Neighbours in the data err where these hold more than classes, those in the embedding
+        # where it has lost some; starts that are alike in one view differ in the other.
+        information = NeighborInformation(z.cpu().numpy(), beside=run.information)
         r = start_responsibilities(self.init, z, self.n_clusters, run.rng, information)  # (n, K)
         centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)
         if self.whiten:

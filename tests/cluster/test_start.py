@@ -258,17 +258,19 @@ def test_pca_mixture_of_constants(X):
 
 
 @pytest.mark.parametrize("Estimator", [StatDEC, DVC])
-def test_starts_are_compared_by_neighbours_in_the_embedding(Estimator, monkeypatch):
-    """In the data, of which the embedding may have left out what tells no classes, they err."""
+def test_starts_are_compared_by_neighbours_in_the_embedding_and_in_the_data(Estimator, monkeypatch):
     asked = []
 
     def spy(init, z, n_clusters, rng, information):
-        asked.append((z.numpy(), information.X))
+        asked.append((z.numpy(), information))
         return start_responsibilities(init, z, n_clusters, rng, information)
 
     monkeypatch.setattr("skdeepclust.cluster._self_training.start_responsibilities", spy)
     X = rng().normal(size=(60, 5)).astype(np.float32)
     Estimator(2, latent_dim=3, hidden_dims=(8,), pretrain_epochs=1, max_epochs=1).fit(X)
-    ((z, searched),) = asked
+    ((z, information),) = asked
     assert z.shape == (60, 3)
-    assert np.array_equal(z, searched)
+    labels = torch.arange(60) % 2
+    views = [NeighborInformation(view).joint(labels, 2) for view in (X, z)]
+    assert not torch.equal(*views)
+    torch.testing.assert_close(information.joint(labels, 2), sum(views) / 2)
