@@ -22,6 +22,7 @@ from skdeepclust.cluster._start import (
     start_responsibilities,
     supports_most,
 )
+from skdeepclust.objectives import joint_information
 
 
 def rng(seed=0):
@@ -273,4 +274,6 @@ def test_starts_are_compared_by_neighbours_in_the_embedding_and_in_the_data(Esti
     labels = torch.arange(60) % 2
     views = [NeighborInformation(view).joint(labels, 2) for view in (X, z)]
     assert not torch.equal(*views)
-    torch.testing.assert_close(information.joint(labels, 2), sum(views) / 2)
+    joint = information.joint(labels, 2)
+    torch.testing.assert_close(joint, sum(views) / 2)
+    assert information(labels, 2) == pytest.approx(joint_information(joint, 0.5).item())
