@@ -320,9 +320,10 @@ def table() -> None:
             "plain loop, steps per second",
         ),
     ):
+        threads = record.get("machine", {}).get("torch_threads")
         lines += [
             "",
-            f"## {title}",
+            f"## {title}" + (f", threads: {threads}" if threads else ""),
             "",
             f"| | ours, {unit} | {against} | ratio | pairs | peak MiB, ours and {against} |",
             "| --- | ---: | ---: | ---: | ---: | ---: |",
