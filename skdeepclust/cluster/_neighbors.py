@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Callable
-from functools import cached_property
 
 import numpy as np
 import torch
@@ -107,23 +106,32 @@ class NeighborInformation:
         beside: NeighborInformation | None = None,
     ):
         self.X, self.disagreement, self.beside = X, disagreement, beside
+        self._neighbors: Tensor | None = None
         if beside is not None:
             self.chosen = beside.chosen
         else:
             size = min(len(X), COMPARED, max(2, MOST_NUMBERS // X.shape[1]))
             self.chosen = torch.from_numpy(np.random.RandomState(0).permutation(len(X))[:size])
 
-    @cached_property
+    @property
     def neighbors(self) -> Tensor:
         """Of each of the chosen samples, places among them, (n_chosen, n_neighbors)."""
+        # Not a cached_property: in Python 3.11 that has a lock for all instances, which fits in
+        # other threads hold while they wait for the one of the warning filters.
+        if self._neighbors is None:
+            found = self._search()
+            beside = [] if self.beside is None else [self.beside.neighbors]
+            self._neighbors = torch.cat([*beside, found], 1)
+        return self._neighbors
+
+    def _search(self) -> Tensor:
         part = self.X[self.chosen.numpy()].astype(np.float32)
         part /= _unit(part)
         part -= part.mean(0, dtype=np.float64)
         search = NearestNeighbors(n_neighbors=min(COMPARED_NEIGHBORS, len(part) - 1))
         with warning_filters:
             found = search.fit(part).kneighbors(return_distance=False)  # without the sample itself
-        found = torch.from_numpy(found)
-        return found if self.beside is None else torch.cat([self.beside.neighbors, found], 1)
+        return torch.from_numpy(found)
 
     def joint(self, labels: Tensor, n_clusters: int) -> Tensor:
         """Shares of the pairs of a sample's cluster and a neighbour's, (n_clusters, n_clusters)."""
