@@ -83,6 +83,15 @@ def neighbor_copies(
     return copies
 
 
+def unite(shares: Tensor, kept: int, other: int) -> Tensor:
+    """Shares of clusters (..., K) with two of them in one, (..., K - 1)."""
+    # Not by a product of matrices, which rounds on CUDA.
+    rest = [cluster for cluster in range(shares.shape[-1]) if cluster != other]
+    united = shares.clone()
+    united[..., kept] += united[..., other]
+    return united[..., rest]
+
+
 class NeighborInformation:
     """What the cluster of a sample and that of a neighbour tell of each other, in nats.
 
@@ -152,11 +161,7 @@ class NeighborInformation:
         joint = self.joint(labels, n_clusters)
 
         def left(pair: tuple[int, int]) -> float:
-            kept, other = pair
-            united = joint.clone()
-            united[kept] += united[other]
-            united[:, kept] += united[:, other]
-            rest = [cluster for cluster in range(n_clusters) if cluster != other]
-            return joint_information(united[rest][:, rest], self.disagreement).item()
+            united = unite(unite(joint, *pair).T, *pair)
+            return joint_information(united, self.disagreement).item()
 
         return max(itertools.combinations(range(n_clusters), 2), key=left)

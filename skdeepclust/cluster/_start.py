@@ -18,7 +18,7 @@ from torch import Tensor
 from .._sklearn_compat import warning_filters
 from ..training import INFERENCE_BATCH
 from ._mixtures import GaussianMixtureEM, posteriors, seed_centers
-from ._neighbors import NeighborInformation
+from ._neighbors import NeighborInformation, unite
 
 # So many mixtures, each on its own part of the data.
 N_MIXTURES, SUBSET = 32, 5_000
@@ -70,8 +70,13 @@ def start_responsibilities(
         warnings.simplefilter("ignore", ConvergenceWarning)
 
         def mixtures(regularization: float = REGULARIZATION) -> list[Tensor]:
+            # The parts of a class whose samples vary may lie further apart than two others: a cut
+            # into K then tells the former and not the latter, and one into K + 1 tells both.
             first, *finer = agreed_mixtures(z, n_clusters, rng, regularization)
-            return [first, *(unite(r, information) for r in finer)]
+            return [
+                first,
+                *(unite(r, *information.closest(r.argmax(1), n_clusters + 1)) for r in finer),
+            ]
 
         def clusterer(init) -> Tensor:
             found = _responsibilities_of(init, z.cpu().numpy(), n_clusters, rng)
@@ -85,19 +90,6 @@ def start_responsibilities(
             if supports_most(len(z), z.shape[1], n_clusters):
                 starts += mixtures(FINE_REGULARIZATION)
     return max(starts, key=lambda r: information(r.argmax(1), n_clusters))
-
-
-def unite(r: Tensor, information: NeighborInformation) -> Tensor:
-    """Responsibilities (n, K + 1) with two clusters in one, whose union leaves most information.
-
-    The parts of a class whose samples vary may lie further apart than two others: a cut into K
-    parts then tells the former and not the latter, and one into K + 1 tells both.
-    """
-    kept, other = information.closest(r.argmax(1), r.shape[1])
-    rest = [cluster for cluster in range(r.shape[1]) if cluster != other]
-    united = r.clone()
-    united[:, kept] += united[:, other]
-    return united[:, rest]
 
 
 def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.RandomState):
