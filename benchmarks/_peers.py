@@ -24,11 +24,11 @@ from ._record import device
 
 # StatDEC's network.
 WIDTHS, LATENT = (500, 500, 1000), 10
-# How long peers train: steps, and the epochs they may make. StatDEC has three quarters as many
-# before the joint training, and fewer epochs on large data.
+# How long peers train: steps, and the epochs they may make. StatDEC has half as many before the
+# joint training, and fewer epochs on large data.
 PRETRAINING, TRAINING = (2000, 15, 100), (600, 10, 40)
 # Nearly as short as StatDEC's.
-SHORTER = (1500, 10, 100), (600, 6, 40)
+SHORTER = (1000, 10, 100), (600, 6, 40)
 
 
 def kmeans(n_clusters, seed):

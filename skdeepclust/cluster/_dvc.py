@@ -208,7 +208,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         Weight of KL(q(z|x)‖N(0, I)) in training; 1 is the ELBO of the paper. See Notes.
     pretrain_epochs : int >= 0 or "auto", default='auto'
         "auto" makes 800 training steps, a part of an epoch where there are so many samples, but at
-        most 100 epochs; for "mlp" 1,500 steps, but at least 10 and at most 100 epochs.
+        most 100 epochs; for "mlp" 1,000 steps, but at least 10 and at most 100 epochs.
     max_epochs : int >= 1 or "auto", default='auto'
         Epochs of the joint training. "auto" makes 400 training steps, a part of an epoch where
         there are so many samples, but at most 40 epochs; for "mlp" 600 steps, but at least 4 and
@@ -429,10 +429,10 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
             return "dvc" if suits_convolutions(self.input_shape_) else "mlp"
         return self.network
 
-    def _schedules(self) -> tuple[dict, dict]:
+    def _schedules(self, n: int) -> tuple[dict, dict]:
         # Dense layers need more steps, which cost them less.
         if self._network() == "mlp":
-            return super()._schedules()
+            return super()._schedules(n)
         return SHORT_PRETRAINING, SHORT_JOINT_TRAINING
 
     def _resolve_likelihood(self, rows: Rows) -> str:

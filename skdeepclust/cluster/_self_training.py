@@ -35,7 +35,7 @@ from ._run import Run
 from ._start import start_responsibilities
 
 # Training steps, and how many epochs they may make.
-PRETRAINING = {"steps": 1500, "at_least": 10, "at_most": 100}
+PRETRAINING = {"steps": 1000, "at_least": 10, "at_most": 100}
 JOINT_TRAINING = {"steps": 600, "at_least": 4, "at_most": 40}
 
 
@@ -152,8 +152,8 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         "update_interval": [Interval(Integral, 1, None, closed="left"), None],
     }
 
-    def _schedules(self) -> tuple[dict, dict]:
-        """What "auto" stands for in pretraining and in the joint training."""
+    def _schedules(self, n: int) -> tuple[dict, dict]:
+        """What "auto" stands for in pretraining and in the joint training, for n samples."""
         return PRETRAINING, JOINT_TRAINING
 
     def _train(self, run: Run) -> None:
@@ -167,7 +167,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         pretrain_end_to_end(run, self._resolve_pretrain_epochs(run), self.lr, self.lr_decay)
 
     def _resolve_pretrain_epochs(self, run: Run) -> float:
-        return resolve_epochs(self.pretrain_epochs, run, **self._schedules()[0])
+        return resolve_epochs(self.pretrain_epochs, run, **self._schedules(len(run.rows))[0])
 
     @torch.no_grad()
     def _start(self, run: Run) -> None:
@@ -193,7 +193,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
     def _self_train(self, run: Run) -> None:
         module, net = run.module, run.net
         warp = make_augmentation(self.augment, run.generator)
-        epochs = resolve_epochs(self.max_epochs, run, **self._schedules()[1])
+        epochs = resolve_epochs(self.max_epochs, run, **self._schedules(len(run.rows))[1])
         per_epoch, quarter = steps_per_epoch(run), math.ceil(epochs * steps_per_epoch(run) / 4)
         interval = self.update_interval or min(per_epoch, quarter)
         warmup = quarter if self.warmup_epochs == "auto" else self.warmup_epochs * per_epoch

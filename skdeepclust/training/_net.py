@@ -245,10 +245,11 @@ class PhasedNet(NeuralNet):
     def minimize(self, loss: Tensor, optimizer: str = "main") -> None:
         """One step of the named optimiser down the gradient of ``loss``."""
         chosen = self.optimizers_[optimizer]
-        chosen.zero_grad(set_to_none=True)
+        owned = {id(p): p for group in chosen.param_groups for p in group["params"]}
+        for parameter in owned.values():  # zero_grad takes a small network as long as a layer
+            parameter.grad = None
         loss.backward()
         # Callbacks see this optimiser's gradients: the others' are not of this loss.
-        owned = {id(p) for group in chosen.param_groups for p in group["params"]}
         self.notify(
             "on_grad_computed",
             named_parameters=TeeGenerator(

@@ -292,7 +292,7 @@ def test_convolutions_get_fewer_steps_than_dense_layers(noisy_patterns):
     convolutional = DVC(init="kmeans", **tiny).fit(X)
     assert (epochs(convolutional, "pretrain"), epochs(convolutional, "cluster")) == (20, 10)
     dense = DVC(init="kmeans", network="mlp", **tiny).fit(X)
-    assert (epochs(dense, "pretrain"), epochs(dense, "cluster")) == (37, 15)
+    assert (epochs(dense, "pretrain"), epochs(dense, "cluster")) == (25, 15)
 
 
 def test_a_quarter_of_the_joint_training_is_warm_up(blobs):

@@ -28,11 +28,23 @@ def blobs():
     return make_blobs(90, centers=3, n_features=5, cluster_std=0.5, random_state=0)
 
 
-@pytest.mark.parametrize(("steps", "expected"), [(5, [100, 40]), (50, [30, 12]), (274, [10, 4])])
-def test_auto_is_so_many_steps_within_bounds(monkeypatch, steps, expected):
-    """Of small data, of more and of MNIST's 70,000 samples."""
+@pytest.mark.parametrize(
+    ("params", "steps", "expected"),
+    [
+        ({}, 5, [100, 40]),
+        ({}, 50, [20, 12]),
+        ({}, 274, [10, 4]),
+        ({"network": "cnn"}, 50, [30, 12]),
+        ({"network": "mlp"}, 50, [20, 12]),
+        ({"network": lambda input_shape, latent_dim: None}, 50, [20, 12]),
+    ],
+)
+def test_auto_is_so_many_steps_within_bounds(monkeypatch, params, steps, expected):
+    """Of small data, of more and of MNIST's 70,000 samples; with convolutions there are more."""
     monkeypatch.setattr(_phases, "steps_per_epoch", lambda run: steps)
-    schedules = StatDEC()._schedules()
+    model = StatDEC(**params)
+    model.input_shape_ = (1, 28, 28) if "network" in params else (5,)
+    schedules = model._schedules(1000)
     assert [_phases.resolve_epochs("auto", None, **each) for each in schedules] == expected
 
 
