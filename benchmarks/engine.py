@@ -306,7 +306,9 @@ def table() -> None:
         "in alternation; the ratio is ours by the other's, with the range of single pairs. Of "
         "seconds less is better, of steps a second more. Beside ours against ClustPy stands a bare "
         "loop of the same training, without standardisation and scale of the embedding, history, "
-        "callbacks and a way back: what there is to be gained at most.",
+        "callbacks and a way back: what there is to be gained at most. Compiled by `torch.compile` "
+        "such a step took .84 to .92 of its time on networks of 32 units, after up to 41 seconds "
+        "of compiling (a trial).",
     ]
     for title, against, unit, record, ours, other in (
         ("A bare torch loop, on MNIST", "bare loop", "seconds", bare, "ours_s", "bare_s"),
