@@ -87,7 +87,7 @@ LEAST_VARIANCE = 1e-2
 MANY_SAMPLES = 20_000
 
 # Convolutions are left to images with sides from here on: on 8 x 8 digits they found less than
-# dense layers do, on MNIST in 14 x 14 about as much in the same time.
+# dense layers do, on MNIST in 14 x 14 as much.
 LEAST_SIDE = 14
 
 # Steps of convolutions take long, and as many of half the size are as good; before the joint
