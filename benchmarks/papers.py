@@ -71,7 +71,7 @@ ROWS = {
         10,
         {"acc": 0.9343, "nmi": 0.8931, "ari": 0.8764},
         f"{REZAEI}, MNIST",
-        {"augment": "affine", "network": "mlp"},
+        {"augment": "affine"},
         "mnist",
     ),
     **{
@@ -81,7 +81,6 @@ ROWS = {
             10,
             {"acc": acc},
             f"{REZAEI}, imbalanced CIFAR-10",
-            {"network": "mlp"},
         )
         for kind, ratio, acc in (
             ("long_tailed", 10, 0.4831),
@@ -191,7 +190,7 @@ def measure(name: str, row: Row, budget: str, seed: int) -> None:
 # Runs of the estimators' own benchmarks that are the same: defaults, all samples.
 ELSEWHERE = {
     "StatDEC, MNIST": ("peers", "MNIST, 70,000", 'StatDEC, augment="affine"'),
-    "DVC, MNIST": ("dvc", "mnist", "DVC-1 (dvc)"),
+    "DVC, MNIST": ("peers", "MNIST, 70,000", "DVC"),
     'DVC, network="mlp", MNIST': ("dvc", "mnist", "DVC-2 (mlp)"),
     "NeuralMixtureEM, MNIST": ("neural_mixture_em", "mnist", "NeuralMixtureEM"),
     "PreciseFeatureGAN, MNIST": ("peers", "MNIST, 70,000", "PreciseFeatureGAN"),
