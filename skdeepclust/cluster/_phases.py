@@ -41,11 +41,18 @@ def steps_per_epoch(run: Run) -> int:
     return len(Batches(run.rows, run.net.batch_size, run.generator))
 
 
-def decay(optimizer: Optimizer, lr_decay: str | int, steps: int, rise: float = 0.0) -> LambdaLR:
+def decay(
+    optimizer: Optimizer,
+    lr_decay: str | int,
+    steps: int,
+    rise: float = 0.0,
+    again: int | None = None,
+) -> LambdaLR:
     """The learning rate's course over ``steps`` steps.
 
-    "cosine" falls from 1 to 0 along half a cosine, after a linear rise over the share ``rise``; an
-    int divides by 10 every so many steps; "constant" does nothing.
+    "cosine" falls from 1 to 0 along half a cosine, after a linear rise over the share ``rise``, and
+    does so once more from step ``again`` on; an int divides by 10 every so many steps; "constant"
+    does nothing.
     """
 
     def factor(step: int) -> float:
@@ -53,10 +60,13 @@ def decay(optimizer: Optimizer, lr_decay: str | int, steps: int, rise: float = 0
             return 0.1 ** (step // lr_decay)
         if lr_decay == "constant":
             return 1.0
-        rising = rise * steps
+        length = steps if again is None else again
+        if again is not None and again <= step < steps:
+            step, length = step - again, steps - again
+        rising = rise * length
         if step < rising:
             return (step + 1) / (rising + 1)
-        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, steps - rising))))
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rising) / max(1, length - rising))))
 
     return LambdaLR(optimizer, factor)
 

@@ -91,6 +91,9 @@ MANY_DIMENSIONS = Game(
 # Real samples that the classifier sees in a step beside a copy of each. In as few as 64 the shares
 # of ten clusters are mostly chance.
 N_PAIRS = 256
+# Share of the training, its last, in which the classifier learns from copies alone, where they are
+# told by information: the game has found the clusters, but its samples keep their borders coarse.
+SETTLING = 0.2
 # The entropy of answers for real samples takes a pass that trains nothing: not at every step.
 WATCHED_EVERY = 10
 # A run has diverged where the critic's distance grew by so much from its least ...
@@ -534,16 +537,18 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             "critic": (module.critic, game.critic_steps),
             "classifier": (module.classifier, game.classifier_steps),
         }
-        epochs = resolve_epochs(
-            self.max_epochs, run, steps=game.steps, at_least=1, at_most=game.most_epochs
-        )
+        # The same answer for everything satisfies "kl": without the game, nothing holds it back.
+        settling = SETTLING if draw_pairs and self.consistency == "information" else 0.0
+        steps, most = (round(n / (1 - settling)) for n in (game.steps, game.most_epochs))
+        epochs = resolve_epochs(self.max_epochs, run, steps=steps, at_least=1, at_most=most)
         n_steps = epochs * steps_per_epoch(run)
+        played = math.ceil((1 - settling) * n_steps)
         optimizers = {
             name: adam(network.parameters(), self.lr, betas=BETAS)
             for name, (network, _) in networks.items()
         }
         schedulers = {
-            name: decay(optimizers[name], self.lr_decay, n_steps * each)
+            name: decay(optimizers[name], self.lr_decay, n_steps * each, again=played * each)
             for name, (_, each) in networks.items()
         }
         memory = run.remember(step=0, entropy=torch.zeros(()))
@@ -559,14 +564,16 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
                 real = x[sent(part, x.device)]
                 fakes.append(self._draw(run, len(real), noise_scale))
                 losses |= self._critic_step(run, real, fakes[-1][1])
-            places, past = index[part], number / n_steps
+            places, past = index[part], min(1.0, number / played)
             taught = pairs = None
             if "start" in memory:
                 taught = real, sent(memory["start"][places], x.device), 1 - past
             if draw_pairs is not None:
                 pairs = *draw_pairs(), past * self.consistency_weight
             for codes, fake in itertools.islice(itertools.cycle(fakes), game.classifier_steps):
-                losses |= self._classifier_step(run, codes, warp(fake), taught, pairs)
+                losses |= self._classifier_step(
+                    run, codes, warp(fake), taught, pairs, number >= played
+                )
             if number % WATCHED_EVERY == 0:
                 with torch.no_grad():
                     memory["entropy"] = entropy(module.classifier(real).softmax(1)).mean()
@@ -668,12 +675,14 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         fake: Tensor,
         taught: tuple[Tensor, Tensor, float] | None,
         pairs: tuple[Tensor, Tensor, float] | None,
+        settling: bool,
     ) -> dict[str, Tensor]:
-        """Eq. 6; beside it, each with its weight, the groups of real samples where there was a
-        start, and the same answer for their copies."""
+        """Eq. 6, until it settles; beside it, each with its weight, the groups of real samples
+        where there was a start, and the same answer for their copies."""
         classifier = run.module.classifier
-        logits = classifier(fake)
-        loss = F.cross_entropy(logits, codes)
+        with torch.set_grad_enabled(not settling):
+            logits = classifier(fake)
+            loss = F.cross_entropy(logits, codes)
         losses = {
             "classifier": loss,
             "fake_accuracy": (logits.argmax(1) == codes).float().mean(),
@@ -691,7 +700,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
                 )
             else:
                 losses["consistency"] = consistency_kl(log_p.exp(), log_q).mean()
-            loss = loss + weight * losses["consistency"]
+            loss = weight * losses["consistency"] + (0.0 if settling else loss)
         run.net.minimize(loss, "classifier")
         return losses
 

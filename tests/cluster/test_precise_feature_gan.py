@@ -16,6 +16,7 @@ from skdeepclust.cluster._precise_feature_gan import PreciseFeatureModule, froze
 from skdeepclust.datasets import make_artifact, make_gaussian_ring
 from skdeepclust.exceptions import DeadClusterWarning, GeneratorDivergenceWarning
 from skdeepclust.metrics import clustering_accuracy
+from skdeepclust.objectives import information_loss
 
 SMALL = {
     "network": "mlp",
@@ -217,9 +218,9 @@ def copies_of(X, **params):
     class Spy(PreciseFeatureGAN):
         __init__ = PreciseFeatureGAN.__init__
 
-        def _classifier_step(self, run, codes, fake, taught, pairs):
+        def _classifier_step(self, run, codes, fake, taught, pairs, settling):
             seen.append((taught, pairs))
-            return super()._classifier_step(run, codes, fake, taught, pairs)
+            return super()._classifier_step(run, codes, fake, taught, pairs, settling)
 
     model = Spy(3, random_state=0, **SMALL | {"classifier_steps": 1} | params).fit(X)
     return model, seen
@@ -300,7 +301,7 @@ def test_consistency_is_what_it_is_called(blobs, consistency):
     class Spy(PreciseFeatureGAN):
         __init__ = PreciseFeatureGAN.__init__
 
-        def _classifier_step(self, run, codes, fake, taught, copies):
+        def _classifier_step(self, run, codes, fake, taught, copies, settling):
             with torch.no_grad():
                 p, q = (run.module.classifier(x).softmax(1).double() for x in copies[:2])
             if consistency == "information":
@@ -310,7 +311,7 @@ def test_consistency_is_what_it_is_called(blobs, consistency):
                 expected = expected + (share * (share / torch.tensor([0.5, 0.3, 0.2])).log()).sum()
             else:
                 expected = (p * (p / q).log()).sum(1).mean()
-            found = super()._classifier_step(run, codes, fake, taught, copies)
+            found = super()._classifier_step(run, codes, fake, taught, copies, settling)
             pairs.append((found["consistency"], expected))
             return found
 
@@ -318,6 +319,49 @@ def test_consistency_is_what_it_is_called(blobs, consistency):
     Spy(3, random_state=0, consistency=consistency, **params).fit(blobs[0])
     for found, expected in pairs:
         assert found.item() == pytest.approx(expected.item(), rel=1e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("params", "epochs"), [({}, 8), ({"consistency": "kl"}, 0), ({"augment": None}, 0)]
+)
+def test_the_classifier_settles_on_copies_alone(blobs, params, epochs):
+    """In the last fifth, from networks before the step; while the two others play on."""
+    game, settled, rates = [], [], []
+
+    class Spy(PreciseFeatureGAN):
+        __init__ = PreciseFeatureGAN.__init__
+
+        def _classifier_step(self, run, codes, fake, taught, pairs, settling):
+            (settled if settling else game).append(1)
+            classifier = copy.deepcopy(run.module.classifier)
+            if settling:
+                p, q = (classifier(x).softmax(1) for x in pairs[:2])
+                information_loss(p, q, run.module.shares).backward()
+            waiting = (run.net.optimizers_[name] for name in ("classifier", "generator"))
+            rates.append([optimizer.param_groups[0]["lr"] for optimizer in waiting])
+            found = super()._classifier_step(run, codes, fake, taught, pairs, settling)
+            if settling:
+                assert pairs[2] == 1
+                for own, other in zip(
+                    run.module.classifier.parameters(), classifier.parameters(), strict=True
+                ):
+                    torch.testing.assert_close(own.grad, other.grad, rtol=1e-3, atol=1e-6)
+            return found
+
+        def _generator_step(self, run, *args):
+            before = copy.deepcopy(run.module.generator.state_dict())
+            found = super()._generator_step(run, *args)
+            after = run.module.generator.state_dict()
+            assert not all(torch.equal(before[name], after[name]) for name in after)
+            return found
+
+    few = {"max_epochs": 40, "init": "random", "critic_steps": 1, "classifier_steps": 1}
+    few |= {"batch_size": 90}
+    model = Spy(3, random_state=0, **SMALL | few | params).fit(blobs[0])
+    assert (len(game), len(settled)) == (40 - epochs, epochs)
+    assert "fake_accuracy" in model.history_[-1]
+    full = [epoch for epoch, now in enumerate(rates) if min(now) == SMALL["lr"]]
+    assert full == ([0, 32] if epochs else [0])
 
 
 def test_neighbours_take_clusters_to_the_classes_of_digits():
@@ -421,7 +465,7 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
                 "batch_size": 64,
                 "hidden_dims": (256, 256),
             },
-            1000,
+            1250,
         ),
         (
             6,
