@@ -283,19 +283,21 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         for both and spread over the clusters [3]_; or ``KL(p ‖ q)`` of the two answers, which the
         same answer for everything satisfies.
     consistency_weight : float >= 0, default=1.0
-        Weight of that loss in the classifier's at the end of the training, up to which it rises
-        from 0.
+        Weight of that loss beside the one on generated samples, up to which it rises from 0. In the
+        last fifth of the training the classifier settles: "information" is all that it learns from,
+        while the generator goes on making samples for it.
     max_epochs : int >= 1 or "auto", default='auto'
         Passes over the data. A step of the generator takes ``critic_steps * batch_size`` samples;
         "auto" makes 8,000 such steps, but at most 1,000 passes; for fewer features than clusters
-        500 and 200.
+        500 and 200. Where the classifier settles a quarter more.
     batch_size : int >= 2 or "auto", default='auto'
         Samples per step of each network; drawn anew from smaller data. "auto" is 64, but 128 for
         fewer features than clusters.
     lr : float, default=0.001
         Learning rate of the three Adams.
     lr_decay : {"cosine", "constant"} or int, default='cosine'
-        Course of the rates: half a cosine down to 0, none, or a division by 10 every so many steps.
+        Course of the rates: half a cosine down to 0, and another where the classifier settles;
+        none; or a division by 10 every so many steps.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     n_jobs : int or None, default=None
