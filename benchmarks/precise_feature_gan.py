@@ -23,7 +23,8 @@ from sklearn.datasets import load_digits
 from skorch.callbacks import Callback
 
 from skdeepclust import PreciseFeatureGAN, StatDEC
-from skdeepclust.cluster._precise_feature_gan import FEW_DIMENSIONS, MANY_DIMENSIONS
+from skdeepclust.cluster._neighbors import N_NEIGHBORS
+from skdeepclust.cluster._precise_feature_gan import FEW_DIMENSIONS, MANY_DIMENSIONS, N_PAIRS
 from skdeepclust.datasets import fetch_mnist, make_artifact, make_gaussian_ring, make_imbalanced
 from skdeepclust.metrics import uniformity_index
 from skdeepclust.networks import make_gan
@@ -216,7 +217,7 @@ def faces(seeds):
 # ------------------------------------------------------------------ speed
 
 
-def plain_loop(network, game, X, n_clusters, steps, batch_size, seed):
+def plain_loop(network, game, X, n_clusters, steps, batch_size, seed, copies):
     """The same networks, written straight down: nothing shared, losses read at every step."""
     torch.manual_seed(seed)
     X = X.to(device())
@@ -226,6 +227,9 @@ def plain_loop(network, game, X, n_clusters, steps, batch_size, seed):
     opt_g, opt_d, opt_c = (
         torch.optim.Adam(n.parameters(), 1e-3, betas=(0.5, 0.9)) for n in (G, D, C)
     )
+
+    # Any will do for a neighbour: looking for them is not timed.
+    neighbors = torch.randint(len(X), (len(X), N_NEIGHBORS), device=X.device)
 
     def fake():
         codes = torch.randint(n_clusters, (batch_size,), device=X.device)
@@ -253,6 +257,15 @@ def plain_loop(network, game, X, n_clusters, steps, batch_size, seed):
         for _ in range(game.classifier_steps):
             codes, made = fake()
             loss = F.cross_entropy(C(made.detach()), codes)
+            if copies:
+                index = torch.randint(len(X), (N_PAIRS,), device=X.device)
+                chosen = torch.randint(N_NEIGHBORS, (N_PAIRS,), device=X.device)
+                p = C(X[index]).softmax(1)
+                q = C(X[neighbors[index, chosen]]).softmax(1)
+                joint = (p.T @ q + q.T @ p) / (2 * len(p))
+                shares = joint.sum(1)
+                of_equal = (shares * (shares * n_clusters).log()).sum()  # KL from equal shares
+                loss = loss + of_equal - (joint * (joint / shares).log()).sum()
             opt_c.zero_grad()
             loss.backward()
             opt_c.step()
@@ -268,11 +281,12 @@ def plain_loop(network, game, X, n_clusters, steps, batch_size, seed):
 
 
 PAPERS, OURS = FEW_DIMENSIONS._replace(noise_dim=4), MANY_DIMENSIONS
-# Networks, what they play, shapes of samples, and steps of the generator to time.
+# Networks, what they play, shapes of samples, steps of the generator to time, and copies.
 TIMED = {
-    "vectors of 2": ("mlp", PAPERS, (2,), 200),
-    "vectors of 64, one step of each": ("mlp", OURS, (64,), 500),
-    "images of 28 x 28": ("cnn", PAPERS, (1, 28, 28), 12),
+    "vectors of 2": ("mlp", PAPERS, (2,), 200, None),
+    "vectors of 64, one step of each": ("mlp", OURS, (64,), 500, None),
+    "the same with copies": ("mlp", OURS, (64,), 500, "neighbors"),
+    "images of 28 x 28": ("cnn", PAPERS, (1, 28, 28), 12, None),
 }
 SPEED_BATCH = 128
 
@@ -304,7 +318,7 @@ def speed(seeds):
 
 def one(who, name, seed):
     """One measurement, in this process; prints it as JSON."""
-    network, game, shape, steps = TIMED[name]
+    network, game, shape, steps, augment = TIMED[name]
     per_step = SPEED_BATCH * game.critic_steps  # samples that the critic sees
     X = np.random.RandomState(0).standard_normal((per_step * steps, *shape)).astype(np.float32)
 
@@ -320,12 +334,14 @@ def one(who, name, seed):
                 network=network,
                 device=device(),
                 init="random",
+                augment=augment,
                 max_epochs=1,
                 **played | {"batch_size": SPEED_BATCH},
             )
             return model.fit(X[: n * per_step]).history_[-1, "dur"]
         start = perf_counter()
-        plain_loop(network, game, torch.from_numpy(X), 8, n, SPEED_BATCH, seed)
+        data, copies = torch.from_numpy(X), augment is not None
+        plain_loop(network, game, data, 8, n, SPEED_BATCH, seed, copies)
         return perf_counter() - start
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
