@@ -679,8 +679,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         pairs: tuple[Tensor, Tensor, float] | None,
         settling: bool,
     ) -> dict[str, Tensor]:
-        """Eq. 6, until it settles; beside it, each with its weight, the groups of real samples
-        where there was a start, and the same answer for their copies."""
+        """Eq. 6, which is only looked at while it settles; beside it, each with its weight, the
+        groups of real samples where there was a start, and the same answer for their copies."""
         classifier = run.module.classifier
         with torch.set_grad_enabled(not settling):
             logits = classifier(fake)
@@ -702,7 +702,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
                 )
             else:
                 losses["consistency"] = consistency_kl(log_p.exp(), log_q).mean()
-            loss = weight * losses["consistency"] + (0.0 if settling else loss)
+            loss = loss + weight * losses["consistency"]
         run.net.minimize(loss, "classifier")
         return losses
 
