@@ -133,6 +133,13 @@ def _course_table(rows) -> list[str]:
         )
         cells = " | ".join(f"{value:.3f}" for value in found)
         lines += [f"| {epoch:.0f} | {seconds:.0f} | {cells} |"]
+    ends = [r["by_hundreds"] for r in rows]
+    found = {name: spread([end[name] for end in ends], 3) for name in ("purity", "nmi", "ari")}
+    within = ", ".join(f"{name} {value}" for name, value in found.items())
+    lines += [
+        "",
+        f"At the end, means over batches of 100, as the authors' script has it: {within}.",
+    ]
     return [*lines, ""]
 
 
