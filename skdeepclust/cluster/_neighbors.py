@@ -37,9 +37,10 @@ DISAGREEMENT = 1.0
 START_DISAGREEMENT = 0.5
 
 
-def find_neighbors(rows: Rows, rng: np.random.RandomState) -> Tensor:
-    """Nearest neighbours of every row among (at most) NEIGHBOR_POOL rows, (n, N_NEIGHBORS)."""
-    size = min(NEIGHBOR_POOL, max(N_NEIGHBORS, MOST_NUMBERS // rows.X.shape[1]))
+def find_neighbors(rows: Rows, rng: np.random.RandomState, pool_size: int | None = None) -> Tensor:
+    """Nearest neighbours of every row among (at most) so many rows, NEIGHBOR_POOL unless given,
+    (n, N_NEIGHBORS)."""
+    size = min(pool_size or NEIGHBOR_POOL, max(N_NEIGHBORS, MOST_NUMBERS // rows.X.shape[1]))
     pool = np.sort(rng.permutation(len(rows))[:size])
     search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(pool)))
     found = []
@@ -71,10 +72,13 @@ def _principal(part: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def neighbor_copies(
-    rows: Rows, rng: np.random.RandomState, generator: torch.Generator
+    rows: Rows,
+    rng: np.random.RandomState,
+    generator: torch.Generator,
+    pool_size: int | None = None,
 ) -> Callable[[Tensor], Tensor]:
     """What gives, for places in the data, one of the nearest neighbours of each."""
-    neighbors = find_neighbors(rows, rng)
+    neighbors = find_neighbors(rows, rng, pool_size)
 
     def copies(index: Tensor) -> Tensor:
         chosen = torch.randint(neighbors.shape[1], index.shape, generator=generator)

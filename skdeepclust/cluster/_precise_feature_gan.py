@@ -35,7 +35,7 @@ from ..objectives import (
 )
 from ..training import AUGMENTATIONS, adam, make_augmentation, sent
 from ._base import BaseDeepClusterer, ClusteringModule, SamplingMixin
-from ._neighbors import neighbor_copies
+from ._neighbors import NEIGHBOR_POOL, neighbor_copies
 from ._phases import (
     cluster_means,
     cluster_shares,
@@ -94,6 +94,8 @@ N_PAIRS = 256
 # Share of the training, its last, in which the classifier learns from copies alone, where they are
 # told by information: the game has found the clusters, but its samples keep their borders coarse.
 SETTLING = 0.2
+# There neighbours come from among so many: they lie nearer, and are of another class less often.
+SETTLING_POOL = 20_000
 # The entropy of answers for real samples takes a pass that trains nothing: not at every step.
 WATCHED_EVERY = 10
 # A run has diverged where the critic's distance grew by so much from its least ...
@@ -269,14 +271,14 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "image"}, \
             callable or None, default='auto'
         What makes the copies of samples for which the classifier's answers shall be the same.
-        "neighbors" takes one of the ten nearest neighbours of a sample, among at most 5,000 others,
-        in its place. The others are for images: "affine", "strong_affine", "image" and a callable
-        on batches (n, C, H, W) warp the sample, "warped_neighbors" one of its neighbours by
-        "strong_affine"; the generated samples that the classifier learns from go through the same
-        warp. "auto" is "warped_neighbors" for images and "neighbors" for others, but None for fewer
-        features than clusters, and where ``init`` found groups: along a single direction, which
-        copies need not share. None, as in most of the paper: the classifier learns from generated
-        samples alone.
+        "neighbors" takes one of the ten nearest neighbours of a sample in its place, among at most
+        5,000 others, and 20,000 where the classifier settles. The others are for images: "affine",
+        "strong_affine", "image" and a callable on batches (n, C, H, W) warp the sample,
+        "warped_neighbors" one of its neighbours by "strong_affine"; the generated samples that the
+        classifier learns from go through the same warp. "auto" is "warped_neighbors" for images and
+        "neighbors" for others, but None for fewer features than clusters, and where ``init`` found
+        groups: along a single direction, which copies need not share. None, as in most of the
+        paper: the classifier learns from generated samples alone.
     consistency : {"information", "kl"}, default='information'
         The loss on pairs of a real sample and its copy, 256 a step: ``H(c | c') +
         KL(c ‖ cluster_prior)`` of their clusters, which is least where the answers are sure, alike
@@ -539,8 +541,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             "critic": (module.critic, game.critic_steps),
             "classifier": (module.classifier, game.classifier_steps),
         }
-        # The same answer for everything satisfies "kl": without the game, nothing holds it back.
-        settling = SETTLING if draw_pairs and self.consistency == "information" else 0.0
+        settling = SETTLING if draw_pairs and self._settles() else 0.0
         steps, most = (round(n / (1 - settling)) for n in (game.steps, game.most_epochs))
         epochs = resolve_epochs(self.max_epochs, run, steps=steps, at_least=1, at_most=most)
         n_steps = epochs * steps_per_epoch(run)
@@ -571,7 +572,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             if "start" in memory:
                 taught = real, sent(memory["start"][places], x.device), 1 - past
             if draw_pairs is not None:
-                pairs = *draw_pairs(), past * self.consistency_weight
+                pairs = *draw_pairs(number >= played), past * self.consistency_weight
             for codes, fake in itertools.islice(itertools.cycle(fakes), game.classifier_steps):
                 losses |= self._classifier_step(
                     run, codes, warp(fake), taught, pairs, number >= played
@@ -613,21 +614,35 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     def _make_pairs(
         self, run: Run, augment: str | Callable | None, warp: Callable[[Tensor], Tensor]
-    ) -> Callable[[], tuple[Tensor, Tensor]] | None:
-        """What draws real samples and a copy of each, or None."""
+    ) -> Callable[[bool], tuple[Tensor, Tensor]] | None:
+        """What draws real samples and a copy of each, as the classifier plays or settles; or
+        None."""
         if augment is None or self.consistency_weight == 0:
             return None
         rows, standardize, neighbors = run.rows, run.module.standardize, None
         if augment in ("neighbors", "warped_neighbors"):
-            # The same ones when a training is taken up again.
-            neighbors = neighbor_copies(rows, np.random.RandomState(0), run.generator)
+            neighbors = nearer = self._neighbors(run, NEIGHBOR_POOL)
+            if len(rows) > NEIGHBOR_POOL and self._settles():
+                nearer = self._neighbors(run, SETTLING_POOL)
 
-        def draw() -> tuple[Tensor, Tensor]:
+        def draw(settling: bool) -> tuple[Tensor, Tensor]:
             index = torch.randint(len(rows), (min(N_PAIRS, len(rows)),), generator=run.generator)
             real = standardize(rows[index])
-            return real, warp(real if neighbors is None else standardize(neighbors(index)))
+            if neighbors is None:
+                return real, warp(real)
+            return real, warp(standardize((nearer if settling else neighbors)(index)))
 
         return draw
+
+    @staticmethod
+    def _neighbors(run: Run, pool_size: int) -> Callable[[Tensor], Tensor]:
+        """Of so many; the same ones when a training is taken up again."""
+        return neighbor_copies(run.rows, np.random.RandomState(0), run.generator, pool_size)
+
+    def _settles(self) -> bool:
+        """Whether copies are enough to learn from: the same answer for everything satisfies
+        "kl"."""
+        return self.consistency == "information"
 
     @staticmethod
     def _parts(run: Run, n: int, steps: int, size: int) -> Iterator[Tensor]:

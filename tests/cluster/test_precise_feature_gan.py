@@ -251,6 +251,22 @@ def test_pairs_are_256_a_step():
         assert len(real) == len(copy_) == 256
 
 
+def test_neighbours_to_settle_on_are_nearer(monkeypatch):
+    """Of more of the samples, where there are more."""
+    monkeypatch.setattr("skdeepclust.cluster._precise_feature_gan.NEIGHBOR_POOL", 30)
+    X = np.random.RandomState(0).standard_normal((200, 4)).astype(np.float32)
+    model, seen = copies_of(X, init="random", max_epochs=20, critic_steps=1)
+    tenth = np.sort(euclidean_distances(X), 1)[:, 9]
+    beyond = []
+    for _, (real, copy_, _) in seen:
+        a, b = (model.module_.standardize.inverse(x).numpy() for x in (real, copy_))
+        place = euclidean_distances(a, X).argmin(1)
+        beyond.append((np.linalg.norm(a - b, axis=1) > tenth[place] + 1e-5).mean())
+    played = 4 * len(beyond) // 5
+    assert min(beyond[:played]) > 0.5
+    assert max(beyond[played:]) == 0
+
+
 def test_copies_of_images_are_warped_neighbours(images, monkeypatch):
     """By the same warp as what is generated; without it they are neighbours."""
     name = "skdeepclust.cluster._precise_feature_gan.make_augmentation"
