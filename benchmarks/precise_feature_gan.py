@@ -87,16 +87,14 @@ def uniformity_mnist(seeds):
         measure_uniformity("uniformity, MNIST", seed, *fetch_mnist(), 10, 1_000)
 
 
-def measure_artifact(experiment, seed, X, artifact, *, stat_dec=False):
+def measure_artifact(experiment, seed, X, artifact):
     # Without a start as in the paper: from generated samples alone.
     for init, augment in (("projection", "auto"), ("random", None)):
         name = f"PreciseFeatureGAN, init = {init}"
         BENCH.measure(experiment, name, gan(seed, 3, init=init, augment=augment), seed, X, artifact)
     BENCH.measure(experiment, "KMeans", kmeans(3, seed), seed, X, artifact)
     BENCH.measure(experiment, "PCA + GaussianMixture", pca_mixture(3, seed), seed, X, artifact)
-    if stat_dec:
-        estimator = StatDEC(3, random_state=seed)
-        BENCH.measure(experiment, "StatDEC", estimator, seed, X, artifact)
+    BENCH.measure(experiment, "StatDEC", StatDEC(3, random_state=seed), seed, X, artifact)
 
 
 def artifact(seeds):
@@ -108,9 +106,9 @@ def artifact(seeds):
             X = 0.5 + 0.25 * rng.standard_normal((3000, 1 + n_noise))
             X, y = make_artifact(X, random_state=seed)
             X /= X.std(0)
-            measure_artifact(f"artifact beside {n_noise} of noise", seed, X, y, stat_dec=True)
+            measure_artifact(f"artifact beside {n_noise} of noise", seed, X, y)
         X, y = make_artifact(digits, random_state=seed)
-        measure_artifact("artifact in digits", seed, X, y, stat_dec=True)
+        measure_artifact("artifact in digits", seed, X, y)
         X, y = make_artifact(flat(fetch_mnist()[0]), random_state=seed)
         measure_artifact("artifact in MNIST", seed, X, y)
 
