@@ -93,9 +93,9 @@ def test_what_is_taught_weighs_less_from_step_to_step(monkeypatch):
     """From 1 to next to nothing, along a line."""
     weights, step = [], PreciseFeatureGAN._classifier_step
 
-    def spy(self, run, codes, fake, taught, pairs):
+    def spy(self, run, codes, fake, taught, pairs, settling):
         weights.append(taught[-1])
-        return step(self, run, codes, fake, taught, pairs)
+        return step(self, run, codes, fake, taught, pairs, settling)
 
     monkeypatch.setattr(PreciseFeatureGAN, "_classifier_step", spy)
     X, _ = hidden(800)
