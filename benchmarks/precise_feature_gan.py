@@ -20,7 +20,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
-from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 from skorch.callbacks import Callback
 
@@ -181,7 +180,8 @@ class Watch(Callback):
         seconds = perf_counter() - self.started
         module = net.module_
         labels = map_rows(module.assign, module, dataset_train).argmax(1).cpu().numpy()
-        found = {name: round(scores(self.y, labels)[name], 4) for name in ("acc", "nmi", "ari")}
+        measured = scores(self.y, labels)
+        found = {name: round(measured[name], 4) for name in ("acc", "nmi", "ari")}
         self.found.append({"epoch": len(net.history), "seconds": round(seconds, 1), **found})
         self.started = perf_counter() - seconds
 
@@ -192,10 +192,9 @@ def by_hundreds(y, labels):
     order = np.random.RandomState(0).permutation(len(y))
     found = []
     for part in np.split(order, range(100, len(y), 100)):
-        table = contingency_matrix(y[part], labels[part])
-        purity = table.max(0).sum() / len(part)
-        measures = (normalized_mutual_info_score, adjusted_rand_score)
-        found.append([purity, *(measure(y[part], labels[part]) for measure in measures)])
+        purity = contingency_matrix(y[part], labels[part]).max(0).sum() / len(part)
+        measured = scores(y[part], labels[part])
+        found.append([purity, measured["nmi"], measured["ari"]])
     return dict(zip(("purity", "nmi", "ari"), np.mean(found, 0).round(4).tolist(), strict=True))
 
 
@@ -248,8 +247,8 @@ def plain_loop(network, game, X, n_clusters, steps, batch_size, seed, copies):
         torch.optim.Adam(n.parameters(), 1e-3, betas=(0.5, 0.9)) for n in (G, D, C)
     )
 
-    # Any will do for a neighbour: looking for them is not timed.
-    neighbors = torch.randint(len(X), (len(X), N_NEIGHBORS), device=X.device)
+    if copies:  # any will do for a neighbour: looking for them is not timed
+        neighbors = torch.randint(len(X), (len(X), N_NEIGHBORS), device=X.device)
 
     def fake():
         codes = torch.randint(n_clusters, (batch_size,), device=X.device)

@@ -61,8 +61,8 @@ def decay(
         if lr_decay == "constant":
             return 1.0
         length = steps if again is None else again
-        if again is not None and again <= step < steps:
-            step, length = step - again, steps - again
+        if length <= step < steps:
+            step, length = step - length, steps - length
         rising = rise * length
         if step < rising:
             return (step + 1) / (rising + 1)

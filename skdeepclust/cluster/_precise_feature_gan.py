@@ -541,11 +541,11 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             "critic": (module.critic, game.critic_steps),
             "classifier": (module.classifier, game.classifier_steps),
         }
-        settling = SETTLING if draw_pairs and self._settles() else 0.0
-        steps, most = (round(n / (1 - settling)) for n in (game.steps, game.most_epochs))
+        share = 1 - SETTLING if draw_pairs and self._settles() else 1.0  # of the game
+        steps, most = (round(n / share) for n in (game.steps, game.most_epochs))
         epochs = resolve_epochs(self.max_epochs, run, steps=steps, at_least=1, at_most=most)
         n_steps = epochs * steps_per_epoch(run)
-        played = math.ceil((1 - settling) * n_steps)
+        played = math.ceil(share * n_steps)
         optimizers = {
             name: adam(network.parameters(), self.lr, betas=BETAS)
             for name, (network, _) in networks.items()
@@ -567,16 +567,14 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
                 real = x[sent(part, x.device)]
                 fakes.append(self._draw(run, len(real), noise_scale))
                 losses |= self._critic_step(run, real, fakes[-1][1])
-            places, past = index[part], min(1.0, number / played)
+            places, past, settling = index[part], min(1.0, number / played), number >= played
             taught = pairs = None
             if "start" in memory:
                 taught = real, sent(memory["start"][places], x.device), 1 - past
             if draw_pairs is not None:
-                pairs = *draw_pairs(number >= played), past * self.consistency_weight
+                pairs = *draw_pairs(settling), past * self.consistency_weight
             for codes, fake in itertools.islice(itertools.cycle(fakes), game.classifier_steps):
-                losses |= self._classifier_step(
-                    run, codes, warp(fake), taught, pairs, number >= played
-                )
+                losses |= self._classifier_step(run, codes, warp(fake), taught, pairs, settling)
             if number % WATCHED_EVERY == 0:
                 with torch.no_grad():
                     memory["entropy"] = entropy(module.classifier(real).softmax(1)).mean()
