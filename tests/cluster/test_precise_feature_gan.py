@@ -501,7 +501,7 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
 def test_auto_is_the_papers_way_in_fewer_dimensions_than_clusters(n_clusters, given, epochs, blobs):
     X = blobs[0]  # 5 features
     auto = dict.fromkeys(given, "auto") | {"hidden_dims": None, "n_clusters": n_clusters}
-    auto["max_epochs"] = 5
+    auto |= {"max_epochs": 5}  # enough for every change below to show
     found = small(**auto).fit(X).transform(X)
     assert np.array_equal(found, small(**auto | given).fit(X).transform(X))
     for name in given:  # and no other word for one of them

@@ -80,7 +80,7 @@ def test_the_classifier_learns_the_groups_and_keeps_to_them():
     X, y = make_artifact(np.random.RandomState(0).standard_normal((800, 17)), random_state=0)
     X /= X.std(0)
     fitted = {
-        init: PreciseFeatureGAN(3, init=init, max_epochs=30, random_state=0).fit(X)
+        init: PreciseFeatureGAN(3, init=init, max_epochs=50, random_state=0).fit(X)
         for init in ("projection", "random")
     }
     assert adjusted_rand_score(y, fitted["projection"].labels_) > 0.95
