@@ -66,9 +66,12 @@ def build(estimator, tensors: Mapping[str, Tensor]) -> nn.Module:
         raise ModelFileError("the file's network does not fit its input_shape_")
     prefix = "module."
     state = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+    # Shapes alone: no memory, whatever the file asks for. A user's network, which the reader has
+    # trusted, may compute with numbers while it is built.
+    place = torch.device("cpu" if callable(estimator.network) else "meta")
     try:
-        with torch.device("meta"):  # shapes alone: no memory, whatever the file asks for
-            module = estimator._empty_module()
+        with place:
+            module = estimator._empty_module(len(estimator.labels_))
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise ModelFileError(f"the file's parameters make no network: {error}") from error
     expected = module.state_dict()
@@ -121,6 +124,13 @@ def save(estimator, path: str | os.PathLike[str]) -> None:
     }
     for attribute in ARRAYS:
         tensors[f"fitted.{attribute}"] = torch.tensor(getattr(estimator, attribute))
+    try:
+        build(estimator, tensors)
+    except ModelFileError as error:
+        raise ValueError(
+            f"{name} has other parameters than those it was fitted with, and could not be read "
+            f"back ({error}); fit it again, or set them back"
+        ) from error
     present = [a for a in (*ATTRIBUTES, *OPTIONAL) if hasattr(estimator, a)]
     parameters = estimator.get_params(deep=False).items()
     metadata = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 GRAY = ("1", "L", "LA")
+# pandas' name for a first column that has none.
+UNNAMED = "Unnamed: 0"
 # Of 8 bits; what has more would lose them.
 COLORED = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "La")
 
@@ -93,7 +96,11 @@ def _read_table(path: Path, suffix: str, drop: tuple[str, ...]):
     try:
         import pandas
 
-        table = pandas.read_csv(path) if suffix == ".csv" else pandas.read_parquet(path)
+        if suffix == ".csv":
+            _require_header(path, drop)
+            table = pandas.read_csv(path)
+        else:
+            table = pandas.read_parquet(path)
     except ImportError as error:
         raise ImportError(
             f"reading {suffix} needs pandas, and .parquet pyarrow ({error}); install them with: "
@@ -101,17 +108,61 @@ def _read_table(path: Path, suffix: str, drop: tuple[str, ...]):
         ) from error
     except ValueError as error:  # of what is damaged or empty, it does not say the name
         raise ValueError(f"{path} is no {suffix} table: {error}") from error
+    if suffix == ".csv" and not table.index.equals(pandas.RangeIndex(len(table))):
+        raise ValueError(
+            f"rows of {path} have more values than its first row has names; expected commas "
+            "between the columns and points in the numbers"
+        )
     table.columns = [str(name) for name in table.columns]
     if unknown := [name for name in drop if name not in table.columns]:
         raise ValueError(f"{path} has no columns {unknown} to drop; it has {list(table.columns)}")
     table = table.drop(columns=list(drop))
+    if not len(table):
+        raise ValueError(f"{path} has columns, but no rows")
     words = list(table.select_dtypes(exclude=["number", "bool"]).columns)
     if words:
         raise ValueError(
             f"the columns {words} of {path} are no numbers; leave them out with "
             + " ".join(f"--drop {name!r}" for name in words)
         )
+    missing = table.isna()
+    if missing.any(axis=None):
+        names = list(table.columns[missing.any()])
+        row = int(missing.any(axis=1).to_numpy().argmax())
+        raise ValueError(
+            f"the columns {names} of {path} have missing values, the first in row {row}; fill "
+            "them, leave out those rows, or these columns with "
+            + " ".join(f"--drop {name!r}" for name in names)
+        )
     return table
+
+
+def _require_header(path: Path, drop: tuple[str, ...]) -> None:
+    """Refuse what pandas would misread without a word."""
+    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        line = file.readline()
+    names = next(csv.reader([line]), [])
+    if len(names) == 1 and (";" in line or "\t" in line):
+        raise ValueError(
+            f"the columns of {path} are separated by {';' if ';' in line else 'tabs'}; expected "
+            "commas, and points in the numbers"
+        )
+    if names and not names[0].strip() and UNNAMED not in drop:
+        raise ValueError(
+            f"the first column of {path} has no name, as row numbers have none; leave it out with "
+            f"--drop {UNNAMED!r}, or give it a name"
+        )
+    counted = [str(i) for i in range(len(names))]  # what pandas calls columns without names
+    if names and names != counted and all(_is_number(name) for name in names):
+        raise ValueError(f"the first row of {path} is numbers; expected names of the columns")
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def _read_images(folder: Path, shape: tuple[int | None, int | None, int | None]) -> Data:

@@ -67,8 +67,8 @@ def encode(value: Any, name: str) -> Any:
     if callable(value):
         return {"$import": import_path(value, name)}
     raise ValueError(
-        f"{name}={value!r} cannot be kept in a file; set it to None or to a value of a plain type "
-        "by set_params before saving"
+        f"{name}={value!r} cannot be kept in a file; give it a plain value first: a number, a "
+        "word, a list of them, or None"
     )
 
 
@@ -182,6 +182,8 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors and metadata of a file that is whole."""
     from safetensors import SafetensorError, safe_open
 
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; expected the path of a file")
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             metadata = json.loads((file.metadata() or {})[KEY])

@@ -11,6 +11,10 @@ from pathlib import Path
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     """Write beside the file, see that it is on the disk, then put that in the file's place."""
     path = Path(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder; expected the path of a file to write")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} of {path.name} is not there; make it")
     umask = os.umask(0)
     os.umask(umask)
     handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

@@ -184,6 +184,33 @@ def test_errors_are_one_line(folder, tmp_path, monkeypatch, capsys, arguments, m
 
 
 @pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("a;b\n1,5;2\n3,5;4\n", "are separated by ;; expected commas"),
+        ("a\tb\n1\t2\n", "are separated by tabs; expected commas"),
+        ("a,b\n1,2,3\n4,5,6\n", "more values than its first row has names"),
+        ("1.5,2\n3,4\n", "is numbers; expected names of the columns"),
+        (",a,b\n0,1,2\n1,3,4\n", "leave it out with --drop 'Unnamed: 0'"),
+        ("a,b\n", "has columns, but no rows"),
+        ("a,b,c\n1,2,3\n1,,3\n1,2,\n", "['b', 'c'] of {}/t.csv have missing values, the first"),
+    ],
+)
+def test_tables_that_would_be_misread_are_refused(tmp_path, capsys, table, message):
+    (tmp_path / "t.csv").write_text(table)
+    assert main(["fit", str(tmp_path / "t.csv"), "--out", str(tmp_path / "run")]) == 1
+    assert message.format(tmp_path) in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("table", ["0,1\n1.5,2\n3,4\n", ",a,b\n0,1.5,2\n1,3,4\n"])
+def test_tables_of_pandas(tmp_path, table):
+    (tmp_path / "t.csv").write_text(table)
+    drop = ("Unnamed: 0",) if table.startswith(",") else ()
+    X = read_data(tmp_path / "t.csv", drop=drop).X
+    assert X.to_numpy().tolist() == [[1.5, 2], [3, 4]]
+
+
+@pytest.mark.parametrize(
     "arguments", [[], ["fit", "x"], ["fit", "x", "--out", "y", "--set", "lr"], ["fly"]]
 )
 def test_wrong_usage_exits_by_2(arguments, capsys):

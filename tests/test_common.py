@@ -4,6 +4,7 @@ import copy
 import inspect
 import json
 import pickle
+import warnings
 
 import joblib
 import numpy as np
@@ -272,7 +273,11 @@ def test_sparse_data(Estimator, X):
         ({"input_shape": (1, 2, 3)}, r"input_shape=\(1, 2, 3\) needs 6 features, but X has 5"),
         ({"input_shape": (5,)}, r"expected \(channels, height, width\)"),
         ({"augment": "affine"}, "augment='affine' needs images; give input_shape"),
+        ({"input_shape": (1.0, 1, 5)}, "expected integers of at least 1, not 1.0"),
         ({"augment": "blur"}, "'augment' parameter"),
+        ({"hidden_dims": (0,)}, r"hidden_dims=\(0,\); expected integers of at least 1, not 0"),
+        ({"hidden_dims": (8, 2.5)}, "not 2.5"),
+        ({"callbacks": [object()]}, "expected skorch callbacks"),
     ],
 )
 def test_bad_parameters(Estimator, X, params, message):
@@ -282,6 +287,58 @@ def test_bad_parameters(Estimator, X, params, message):
     with pytest.raises(ValueError, match=message):
         estimator.fit(X)
     assert not [name for name in vars(estimator) if name.endswith("_")]
+
+
+@each
+@pytest.mark.parametrize(
+    ("augment", "returned"),
+    [
+        (lambda x: x[:, :, :3], r"a tensor of shape \(2, 1, 3, 6\)"),
+        (lambda x: x.double(), "a tensor .*, torch.float64"),
+        (lambda x: None, "NoneType"),
+    ],
+)
+def test_augmentations_are_tried_before_the_training(Estimator, images, augment, returned):
+    class Begun(Callback):
+        def on_train_begin(self, net, **kwargs):
+            raise AssertionError
+
+    with pytest.raises(ValueError, match=f"returned {returned}"):
+        small(Estimator, augment=augment, callbacks=[Begun()]).fit(images)
+
+
+@each
+def test_channels_that_come_last_are_told(Estimator, images):
+    last = images.transpose(0, 2, 3, 1)
+    with pytest.warns(UserWarning, match=r"give X.transpose\(0, 3, 1, 2\)"):
+        small(Estimator).fit(last)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="X of shape")
+        small(Estimator, max_epochs=1).fit(images)
+        small(Estimator, max_epochs=1, input_shape=last.shape[1:]).fit(last)
+
+
+@each
+def test_a_callback_may_end_the_training_before_it_begins(Estimator, X):
+    class Stop(Callback):
+        def on_train_begin(self, net, **kwargs):
+            raise KeyboardInterrupt  # skorch's way
+
+    model = small(Estimator, callbacks=[Stop()]).fit(X)
+    assert model.stop_reason_ == "callback"
+    assert model.n_iter_ == 0
+    assert np.array_equal(model.predict(X), model.labels_)
+
+
+@each
+def test_the_generators_of_gpus_are_left_alone(Estimator, X, monkeypatch):
+    def seeded(seed):
+        raise AssertionError
+
+    for device in (torch.cuda, torch.mps, torch.xpu):
+        for name in {"manual_seed", "manual_seed_all"} & set(vars(device)):
+            monkeypatch.setattr(device, name, seeded)
+    small(Estimator).fit(X)
 
 
 @each

@@ -97,6 +97,36 @@ def test_networks(noisy_patterns, path, network, variational):
     assert np.array_equal(model.reconstruct(images), again.reconstruct(images))
 
 
+def test_the_network_for_many_images(noisy_patterns, path, monkeypatch):
+    monkeypatch.setattr("skdeepclust.cluster._stat_dec.MANY_SAMPLES", 40)
+    images = noisy_patterns(50, 16)
+    model = StatDEC(3, random_state=0, pretrain_epochs=1, max_epochs=1).fit(images)
+    assert [n for n, _ in model.module_.named_parameters()][1] == "autoencoder.encoder.0.weight"
+    model.save(path)
+    assert_same(model, skdeepclust.load(path, "cpu"), images)
+
+
+@each
+def test_parameters_of_another_network_are_not_saved(Estimator, X, path):
+    model = short(Estimator).fit(X).set_params(n_clusters=4)
+    with pytest.raises(ValueError, match="fit it again, or set them back"):
+        model.save(path)
+    assert not path.exists()
+
+
+def test_folders_are_named(X, tmp_path):
+    model = short(StatDEC).fit(X)
+    with pytest.raises(IsADirectoryError, match="is a folder; expected"):
+        model.save(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"the folder .*nowhere of m is not there; make it"):
+        model.save(tmp_path / "nowhere" / "m")
+    with pytest.raises(IsADirectoryError, match="is a folder; expected"):
+        skdeepclust.load(tmp_path)
+    with pytest.raises(IsADirectoryError, match="is a folder; expected"):
+        short(StatDEC, checkpoint=tmp_path).fit(X)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     "params",
     [

@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 import skdeepclust
 from skdeepclust import DVC, Checkpoint, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust.exceptions import NonFiniteLossWarning
+from skdeepclust.training._device import MATMUL, PRECISION, TF32
 
 # With its index: for "cuda" torch would ask the driver which one is meant.
 DEVICE = torch.device("cuda", 0)
@@ -234,6 +235,28 @@ def test_every_step_is_on_one_device_and_waits_for_none(cuda, data, model, kind)
     if hasattr(model, "reconstruct"):
         found += [model.reconstruct(X), model.inverse_transform(model.transform(X))]
     assert all(np.isfinite(values).all() for values in found)
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+@pytest.mark.parametrize("name", ["StatDEC", "DVC", "NeuralMixtureEM", "PreciseFeatureGAN"])
+def test_products_are_rounded_in_training_alone(cuda, data, name, monkeypatch):
+    """Labels of samples between two clusters would not be those of predict."""
+    model, seen = VECTORS[name], {"batch": set(), "finish": set()}
+    real = type(model)._finish
+
+    class Look(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            seen["batch"].add(getattr(MATMUL, PRECISION))
+
+    def finish(self, *args):
+        seen["finish"].add(getattr(MATMUL, PRECISION))
+        return real(self, *args)
+
+    monkeypatch.setattr(type(model), "_finish", finish)
+    before = getattr(MATMUL, PRECISION)
+    there(model, callbacks=[Look()]).fit(data["vectors"])
+    assert seen == {"batch": {TF32}, "finish": {before}}
+    assert before != TF32
 
 
 def test_a_training_is_taken_up_again(cuda, data, tmp_path):

@@ -8,7 +8,9 @@ has a better ``_objective``: how well a training went, without labels.
 from __future__ import annotations
 
 import copy
+import inspect
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from numbers import Integral, Real
@@ -25,6 +27,7 @@ from sklearn.base import (
 )
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch.callbacks import Callback
 from skorch.history import History
 from torch import Tensor, nn
 
@@ -36,8 +39,8 @@ from ..training import (
     Interrupt,
     PhasedNet,
     Rows,
-    fast_matmul,
     isolated_randomness,
+    make_augmentation,
     map_rows,
     resolve_device,
     seeded_construction,
@@ -115,7 +118,8 @@ class BaseDeepClusterer(
 
     @abstractmethod
     def _build_module(self, run: Run) -> ClusteringModule:
-        """Build the network, on the CPU, from ``run.rows``."""
+        """Build the network, on the CPU, from ``run.rows``; its form may depend on
+        ``run.n_samples``, and not on how many rows there are."""
 
     @abstractmethod
     def _train(self, run: Run) -> None:
@@ -180,6 +184,9 @@ class BaseDeepClusterer(
 
     def _fit(self, X):
         self._validate_params()
+        for name in ("hidden_dims", "input_shape"):
+            require_widths(name, getattr(self, name, None))
+        require_callbacks(self.callbacks)
         device = resolve_device(self.device)
         rows = self._validate_training_data(X, device)
         seeds = spawn_seeds(self.random_state, self.n_init)
@@ -204,7 +211,10 @@ class BaseDeepClusterer(
 
             with interrupt.noticed():
                 run = self._run(rows, seed, progress.current, keep if file else None, interrupt)
-            progress.scores.append(run.score)
+            if interrupt.asked and best is not None and not run.history:
+                run = best  # asked before this one had trained anything
+            else:
+                progress.scores.append(run.score)
             progress.current = None
             if best is None or run.score > best.score:
                 best, progress.best = run, run.state() if file else None
@@ -239,11 +249,14 @@ class BaseDeepClusterer(
     ) -> Run:
         """One whole training from its own seed, or the rest of it, and its unsupervised score."""
         run = Run(rows, seed, rows.device, resumed=resumed, keep=keep)
-        with isolated_randomness(seed, rows.device), fast_matmul(rows.device):
+        with isolated_randomness(seed, rows.device):
             ended = resumed is not None and resumed["done"]
             with seeded_construction(seed):
-                module = self._empty_module() if ended else self._build_module(run)
+                module = self._empty_module(len(rows)) if ended else self._build_module(run)
             run.module = module.to(rows.device)
+            if callable(self.augment) and not ended:
+                with seeded_construction(seed):
+                    make_augmentation(self.augment, run.generator)(rows[:2])
             run.net = PhasedNet(
                 run.module,
                 batch_size=self._resolve_batch_size(len(rows)),
@@ -296,8 +309,8 @@ class BaseDeepClusterer(
         array, image_shape = self._as_array(X, reset=True)
         n, d = array.shape
         if self.input_shape is not None:
-            asked = tuple(self.input_shape)
-            if len(asked) != 3 or min(asked) < 1:
+            asked = tuple(int(side) for side in self.input_shape)
+            if len(asked) != 3:
                 raise ValueError(
                     f"input_shape={self.input_shape!r}; expected (channels, height, width)"
                 )
@@ -308,6 +321,14 @@ class BaseDeepClusterer(
                     f"input_shape={asked} needs {math.prod(asked)} features, but X has {d}; give "
                     "the (channels, height, width) whose product is the number of features"
                 )
+        elif image_shape is not None and image_shape[2] in (1, 3, 4) and image_shape[0] > 4:
+            warnings.warn(
+                f"X of shape {(n, *image_shape)} is read as images of {image_shape[0]} channels "
+                f"and {image_shape[1]} x {image_shape[2]} pixels; where channels come last, give "
+                f"X.transpose(0, 3, 1, 2), and where they do not, input_shape={image_shape}",
+                UserWarning,
+                stacklevel=4,
+            )
         if n < self.n_clusters:
             raise ValueError(
                 f"n_samples={n} < n_clusters={self.n_clusters}; lower n_clusters or add samples"
@@ -364,7 +385,7 @@ class BaseDeepClusterer(
     # ------------------------------------------------------------------ inference
 
     def _infer(self, function, X) -> np.ndarray:
-        return map_rows(function, self.module_, self._validate_new_data(X)).cpu().numpy()
+        return _mapped(function, self.module_, self._validate_new_data(X))
 
     def predict(self, X):
         """Cluster of each sample.
@@ -454,15 +475,17 @@ class BaseDeepClusterer(
         ------
         ValueError
             When a parameter cannot be kept in a file: a RandomState, a callback, a network or an
-            augmentation that no import leads to.
+            augmentation that no import leads to; or when parameters were changed after ``fit``, so
+            that the network is no longer theirs.
         """
         save(self, path)
 
-    def _empty_module(self) -> ClusteringModule:
-        """The fitted module's form; its numbers are still to be filled in."""
-        rows = np.zeros((2, math.prod(self.input_shape_)), np.float32)
+    def _empty_module(self, n_samples: int) -> ClusteringModule:
+        """The form of a module fitted to so many samples; its numbers are still to be filled in."""
+        zeros = np.zeros((2, math.prod(self.input_shape_)), np.float32)
         cpu = torch.device("cpu")
-        return self._build_module(Run(Rows(rows, self.input_shape_, 1.0, cpu), 0, cpu))
+        rows = Rows(zeros, self.input_shape_, 1.0, cpu)
+        return self._build_module(Run(rows, 0, cpu, n_samples=n_samples))
 
     # ------------------------------------------------------------------ scikit-learn's protocol
 
@@ -486,9 +509,35 @@ class BaseDeepClusterer(
         return state
 
 
+def _mapped(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows) -> np.ndarray:
+    """:func:`map_rows` into the CPU's memory, where results may be larger than a GPU's."""
+    return map_rows(function, module, rows, torch.device("cpu")).numpy()
+
+
 def _run_alone(estimator: BaseDeepClusterer, X: np.ndarray, device: str, seed: int) -> Run:
     """One restart in a process of its own."""
     return estimator._run(estimator._as_rows(X, torch.device(device)), seed).ended()
+
+
+def require_widths(name: str, value) -> None:
+    """Refuse what are no positive integers, or sequences of them."""
+    if value is None:
+        return
+    for width in value:
+        of_one = [width] if np.ndim(width) == 0 else width
+        if not all(isinstance(w, Integral) and w >= 1 for w in of_one):
+            raise ValueError(f"{name}={value!r}; expected integers of at least 1, not {width!r}")
+
+
+def require_callbacks(callbacks) -> None:
+    """Refuse what skorch does not take for a callback."""
+    for given in callbacks or []:
+        callback = given[1] if isinstance(given, tuple) and len(given) == 2 else given
+        kind = callback if inspect.isclass(callback) else type(callback)
+        if not issubclass(kind, Callback):
+            raise ValueError(
+                f"callbacks holds {given!r}; expected skorch callbacks, or pairs (name, callback)"
+            )
 
 
 class ReconstructionMixin:
@@ -516,8 +565,8 @@ class ReconstructionMixin:
             )
         self.module_.to(device := resolve_device(self.device))
         rows = Rows(Z, Z.shape[1:], 1.0, device)
-        decoded = map_rows(self.module_.decode, self.module_, rows)
-        return decoded.cpu().numpy().reshape(-1, *self._sample_shape)
+        decoded = _mapped(self.module_.decode, self.module_, rows)
+        return decoded.reshape(-1, *self._sample_shape)
 
     def reconstruct(self, X):
         """Each sample as the network gives it back.
@@ -571,15 +620,15 @@ class SamplingMixin:
         rng = check_random_state(self.random_state if random_state is None else random_state)
         module = self.module_.to(device := resolve_device(self.device))
         if cluster is None:
-            shares = module.shares.double().cpu().numpy()
+            shares = module.shares.cpu().double().numpy()
             labels = rng.choice(self.n_clusters, n_samples, p=shares / shares.sum())
         else:
             labels = np.full(n_samples, cluster)
         noise = rng.standard_normal((n_samples, module.noise_dim))
         drawn = np.column_stack([labels, noise]).astype(np.float32)
-        X = map_rows(
+        X = _mapped(
             lambda row: module.generate(row[:, 0].long(), row[:, 1:]),
             module,
             Rows(drawn, drawn.shape[1:], 1.0, device),
         )
-        return X.cpu().numpy().reshape(-1, *self._sample_shape), labels
+        return X.reshape(-1, *self._sample_shape), labels

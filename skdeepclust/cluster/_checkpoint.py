@@ -79,6 +79,10 @@ class CheckpointFile:
                 f"checkpoint={str(self.path)!r}: the folder {str(self.path.parent)!r} does not "
                 "exist; make it first"
             )
+        if self.path.is_dir():
+            raise IsADirectoryError(
+                f"checkpoint={str(self.path)!r} is a folder; expected the path of a file"
+            )
         parameters = estimator.get_params(deep=False)
         self.identity = {
             "class": type(estimator).__name__,
@@ -102,7 +106,15 @@ class CheckpointFile:
                 "the file"
             ) from error
         self._require_same(found)
-        return Progress(**unpacked(metadata["progress"], tensors))
+        progress = Progress(**unpacked(metadata["progress"], tensors))
+        if len(progress.scores) == len(progress.seeds) and found["random_state"] is None:
+            warnings.warn(
+                f"the fit of the checkpoint {str(self.path)!r} has ended: it is taken over as it "
+                "is, whatever random_state; remove the file, or give another path, to train anew",
+                CheckpointWarning,
+                stacklevel=5,
+            )
+        return progress
 
     def _require_same(self, found: Mapping) -> None:
         way_out = "remove the file or give another path to begin anew"
@@ -131,12 +143,13 @@ class CheckpointFile:
             self.save(progress)
 
     def save(self, progress: Progress) -> None:
-        """Write; a disk that is full is no reason to lose the training too."""
+        """Write; a disk that is full, or a callback that records what no file can hold, is no
+        reason to lose the training too."""
         tensors: dict[str, Tensor] = {}
-        content = packed(vars(progress), "", tensors)
         try:
+            content = packed(vars(progress), "", tensors)
             write(self.path, tensors, {"checkpoint": self.identity, "progress": content})
-        except OSError as error:
+        except (OSError, ValueError) as error:
             warnings.warn(
                 f"the checkpoint {str(self.path)!r} could not be written ({error}); the training "
                 "goes on, and the file of before, if there was one, is whole",

@@ -44,7 +44,7 @@ class DVCModule(SelfTrainingModule):
 
     def __init__(self, likelihood: str, prior_weight: float, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.likelihood, self.prior_weight = likelihood, prior_weight
+        self.likelihood, self.prior_weight = likelihood, float(prior_weight)
         n_clusters, latent_dim = self.centers.shape
         self.register_buffer("error_variance", torch.tensor(1.0))
         self.register_buffer("draws", torch.zeros(N_DRAWS, latent_dim))
@@ -268,7 +268,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         :class:`~skdeepclust.Checkpoint` says. Where the file is there, a fit with the same data and
         parameters goes on from it, and one with others refuses.
     device : str or torch.device, default='auto'
-        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps".
+        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1".
 
     Attributes
     ----------
@@ -447,7 +447,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
             return "bernoulli" if within else "gaussian"
         return self.likelihood
 
-    def _finish(self, run: Run) -> None:
+    def _finish(self, run: Run, z: Tensor) -> None:
         module = run.module
         module.fix_draws()
-        module.describe_clusters(run.embedding, run.map(module.variance), run.labels)
+        module.describe_clusters(z, run.map(module.variance), run.labels)

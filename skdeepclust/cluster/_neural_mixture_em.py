@@ -266,7 +266,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         :class:`~skdeepclust.Checkpoint` says. Where the file is there, a fit with the same data and
         parameters goes on from it, and one with others refuses.
     device : str or torch.device, default='auto'
-        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps".
+        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1".
 
     Attributes
     ----------
@@ -459,8 +459,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
         backbone = make_backbone(self.network, shape, self.latent_dim, self.hidden_dims)
         return backbone, starts if self._searches() else None, mixture
 
-    def _empty_module(self) -> NeuralMixtureModule:
-        module = super()._empty_module()
+    def _empty_module(self, n_samples: int) -> NeuralMixtureModule:
+        module = super()._empty_module(n_samples)
         module.starts = None
         return module
 
@@ -535,7 +535,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         epochs = resolve_epochs(self.start_epochs, run, steps=START_STEPS, at_least=0, at_most=40)
         self._run_phase(run, "explore", step, epochs)
         scores, labels = self._unsupervised_scores(run, starts)
-        run.net.history.record("start_scores", scores.tolist())
+        run.net.record("start_scores", scores.tolist())
         order = scores.argsort(descending=True, stable=True).tolist()  # of equals the first
         best = scores[order[0]].item()
         if "start" not in run.memory or best > run.score:
@@ -573,7 +573,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
             memory["start"] = copied(run.module.state_dict())
         self._train_mixture(run)
         run.score = self._unsupervised_scores(run, run.module.mixture)[0].item()
-        run.net.history.record("objective", run.score)
+        run.net.record("objective", run.score)
         if run.score < memory["start_score"]:
             run.module.load_state_dict(memory["start"])
             run.score = memory["start_score"]

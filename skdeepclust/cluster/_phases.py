@@ -112,7 +112,8 @@ def cluster_shares(name: str, given, n_clusters: int) -> Tensor:
     if isinstance(given, str):
         return torch.full((n_clusters,), 1 / n_clusters)
     shares = np.asarray(given, dtype=np.float32)
-    if shares.shape != (n_clusters,) or not (shares > 0).all():
+    positive = np.isfinite(shares) & (shares > 0)
+    if shares.shape != (n_clusters,) or not positive.all():
         raise ValueError(
             f"{name}={given!r}; expected 'uniform', another of its words, or n_clusters="
             f"{n_clusters} positive shares"

@@ -316,7 +316,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         :class:`~skdeepclust.Checkpoint` says. Where the file is there, a fit with the same data and
         parameters goes on from it, and one with others refuses.
     device : str or torch.device, default='auto'
-        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps".
+        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1".
 
     Attributes
     ----------
@@ -739,6 +739,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     def _warn_of_divergence(self, history) -> None:
         """Fig. 2 (d, f): the critic's distance grows late, while the classifier is sure."""
+        if not history:
+            return
         size = max(1, round(PART * len(history)))
         means = [
             np.mean(part) for part in np.array_split(history[:, "distance"], len(history) // size)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .._sklearn_compat import warning_filters
 from ..training import INFERENCE_BATCH, Rows
+from ._neighbors import affordable
 
 # Samples to find the direction with, most components, and samples for each of them at least: in as
 # many dimensions as samples, there is a direction with gaps for any partition.
@@ -46,21 +47,22 @@ def separated_groups(rows: Rows, shares: Tensor, rng: np.random.RandomState) -> 
     Tensor of shape (n,), int64, or None
         None where no component has such groups.
     """
-    part = rows.X[np.sort(rng.permutation(len(rows))[:SUBSET])].astype(np.float64)
-    size = max(np.abs(part).max(), np.finfo(float).tiny)  # squares neither over nor under
+    size = affordable(SUBSET, rows.X.shape[1], SAMPLES_PER_COMPONENT)
+    part = rows.X[np.sort(rng.permutation(len(rows))[:size])].astype(np.float64)
+    unit = max(np.abs(part).max(), np.finfo(float).tiny)  # squares neither over nor under
     n_components = min(MOST_COMPONENTS, len(part) // SAMPLES_PER_COMPONENT, part.shape[1])
     if n_components == 0:
         return None
     with warning_filters, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", RuntimeWarning)  # what share of no variance at all
-        pca = PCA(n_components, random_state=rng.randint(2**31 - 1)).fit(part / size)
+        pca = PCA(n_components, random_state=rng.randint(2**31 - 1)).fit(part / unit)
         variance = pca.explained_variance_
         kept = variance > SMALLEST * max(variance[0], np.finfo(float).tiny)
         if not kept.any():
             return None
         whitening = pca.components_[kept] / np.sqrt(variance[kept, None])  # (components, d)
-        z = (part / size - pca.mean_) @ whitening.T
+        z = (part / unit - pca.mean_) @ whitening.T
         ica = FastICA(whiten=False, max_iter=500, tol=1e-3, random_state=rng.randint(2**31 - 1))
         z = ica.fit_transform(z)  # uncorrelated still, and of unit variance
         cuts = [_Cut(axis, z, shares.numpy(), rng) for axis in np.eye(z.shape[1])]
@@ -70,9 +72,9 @@ def separated_groups(rows: Rows, shares: Tensor, rng: np.random.RandomState) -> 
             best = sharper
     if best.spread > APART / len(shares) ** 2:
         return None
-    direction = best.axis @ ica.components_ @ whitening / size
+    direction = best.axis @ ica.components_ @ whitening / unit
     values = [rows.X[some] @ direction for some in gen_batches(len(rows), INFERENCE_BATCH)]
-    places = np.searchsorted(best.cuts, np.concatenate(values) - size * pca.mean_ @ direction)
+    places = np.searchsorted(best.cuts, np.concatenate(values) - unit * pca.mean_ @ direction)
     return torch.from_numpy(best.order[places])
 
 

@@ -28,7 +28,6 @@ FINDINGS = (
     "converged",
     "stop_reason",
     "score",
-    "embedding",
     "labels",
 )
 
@@ -43,6 +42,8 @@ class Run(Keeper):
     device: torch.device
     module: ClusteringModule = None  # noqa: F821 - of the base, which imports this file
     net: PhasedNet = None
+    # Of the data; more than there are rows where a fitted module's form is made without it.
+    n_samples: int | None = None
     # From the indices and the samples of a batch to transformed samples, where an algorithm
     # has a use for them.
     transform: Callable[[Tensor, Tensor], Tensor] | None = None
@@ -50,8 +51,7 @@ class Run(Keeper):
     converged: bool = False
     stop_reason: str = "max_epochs"
     score: float = -np.inf
-    # Of the whole data, as transform and predict give them, where a training ends with them.
-    embedding: Tensor | None = None
+    # Of the whole data, as predict gives them, where a training ends with them.
     labels: Tensor | None = None
     # How it ended, once it has.
     history: History | None = None
@@ -66,6 +66,8 @@ class Run(Keeper):
     rng: np.random.RandomState = field(init=False)
 
     def __post_init__(self):
+        if self.n_samples is None and self.rows is not None:
+            self.n_samples = len(self.rows)
         self.generator = torch.Generator().manual_seed(self.seed)
         self.rng = np.random.RandomState(self.seed % 2**32)
 
@@ -90,7 +92,6 @@ class Run(Keeper):
         for name in (*FINDINGS, "history"):
             setattr(outcome, name, getattr(self, name))
         outcome.module, outcome.labels = self.module.cpu(), self.labels.cpu()
-        outcome.embedding = None
         return outcome
 
     def end(self, stop_reason: str) -> None:
@@ -114,6 +115,7 @@ class Run(Keeper):
         self.done = True
         if self.resumed is not None:
             self._restore(self.resumed)
+        self.memory.clear()  # or the states of later restarts would keep it
 
     # ------------------------------------------------------------------ what the engine asks
 

@@ -38,6 +38,9 @@ from ._start import start_responsibilities
 PRETRAINING = {"steps": 1000, "at_least": 10, "at_most": 100}
 JOINT_TRAINING = {"steps": 600, "at_least": 4, "at_most": 40}
 
+# Mean squares of residuals below this share of those of the embeddings are rounding of float32.
+ROUNDING = 1e-12
+
 
 class SelfTrainingModule(ClusteringModule):
     """An autoencoder, and centres in its embedding; x are samples in the user's units."""
@@ -60,7 +63,7 @@ class SelfTrainingModule(ClusteringModule):
         self.variational = variational
         self.latent_map = LatentMap(latent_dim)
         self.centers = nn.Parameter(torch.zeros(n_clusters, latent_dim))
-        self.alpha = alpha
+        self.alpha = float(alpha)
 
     # ---- what an algorithm writes
 
@@ -160,8 +163,8 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         run.perform(self._pretrain, self._start, self._self_train)
 
     @abstractmethod
-    def _finish(self, run: Run) -> None:
-        """Keep what inference needs to know of the data."""
+    def _finish(self, run: Run, z: Tensor) -> None:
+        """Keep what inference needs to know of the data and their embeddings z."""
 
     def _pretrain(self, run: Run) -> None:
         pretrain_end_to_end(run, self._resolve_pretrain_epochs(run), self.lr, self.lr_decay)
@@ -184,11 +187,13 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             # Shrunk: few samples in many dimensions show directions without spread that have some.
             with warning_filters:
                 covariance, _ = ledoit_wolf(residual, assume_centered=True)
-            covariance = torch.as_tensor(covariance, device=run.device)
-            module.latent_map.whiten(z.mean(0), covariance)
+            # Clusters of copies have no spread but rounding, which is no scale.
+            if covariance.trace() < ROUNDING * z.square().sum(1).mean().item():
+                covariance[:] = 0
+            module.latent_map.whiten(z.mean(0), torch.from_numpy(covariance))
             centers = module.latent_map(centers)
         module.centers.copy_(centers)
-        run.memory["responsibilities"] = r
+        run.memory.update(p=r, labels=r.argmax(1), step=0)
 
     def _self_train(self, run: Run) -> None:
         module, net = run.module, run.net
@@ -197,8 +202,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         per_epoch, quarter = steps_per_epoch(run), math.ceil(epochs * steps_per_epoch(run) / 4)
         interval = self.update_interval or min(per_epoch, quarter)
         warmup = quarter if self.warmup_epochs == "auto" else self.warmup_epochs * per_epoch
-        responsibilities = run.memory["responsibilities"]
-        memory = run.remember(p=responsibilities, labels=responsibilities.argmax(1), step=0)
+        memory = run.memory
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
             now = memory["step"]
@@ -223,9 +227,9 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
 
         schedule = {"epochs": epochs, "lr": self.lr, "lr_decay": self.lr_decay}
         run.end(train_phase(run, "cluster", module.parameters(), step, **schedule))
-        run.embedding = run.map(module.embed)
-        run.labels = self._revive(run, run.embedding).argmax(1)
-        self._finish(run)
+        z = run.map(module.embed)
+        run.labels = self._revive(run, z).argmax(1)
+        self._finish(run, z)
 
     def _update_target(self, run: Run, labels: Tensor) -> tuple[Tensor, Tensor, float]:
         """Target and labels of the whole data, and the share of labels that changed."""
@@ -242,7 +246,12 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         module = run.module
 
         def restart(cluster: int, q: Tensor) -> bool:
-            distance = torch.cat([torch.cdist(part, module.centers).amin(1) for part in parts(z)])
+            distances = (
+                # By products of matrices, that of a sample to itself is not 0.
+                torch.cdist(part, module.centers, compute_mode="donot_use_mm_for_euclid_dist")
+                for part in parts(z)
+            )
+            distance = torch.cat([part.amin(1) for part in distances])
             worst = distance.argmax()
             if distance[worst] == 0:  # no distinct sample is left
                 return False

@@ -18,7 +18,7 @@ from torch import Tensor
 from .._sklearn_compat import warning_filters
 from ..training import INFERENCE_BATCH
 from ._mixtures import GaussianMixtureEM, posteriors, seed_centers
-from ._neighbors import NeighborInformation, unite
+from ._neighbors import NeighborInformation, affordable, unite
 
 # So many mixtures, each on its own part of the data.
 N_MIXTURES, SUBSET = 32, 5_000
@@ -26,6 +26,8 @@ N_MIXTURES, SUBSET = 32, 5_000
 AT_ONCE = 2**19
 # Components per cluster, at least and at most: as many as there are samples for.
 COMPONENTS_PER_CLUSTER, SAMPLES_PER_PARAMETER = (2, 5), 1.25
+# Products of coordinates of the samples of a mixture, in float64: at most 1 GB.
+MOST_TERMS = 2**27
 # Least variance of a component, in units of the embedding's mean variance, which keeps it from
 # closing in on a few samples; and one for classes that are thin, as pictures much alike are.
 REGULARIZATION, FINE_REGULARIZATION = 3e-2, 3e-4
@@ -107,7 +109,13 @@ def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.Ra
             "clusterer without a noise label"
         )
     if hasattr(clusterer, "predict_proba"):
-        return clusterer.predict_proba(Z).astype(np.float32)
+        posterior = clusterer.predict_proba(Z)
+        if posterior.shape[1] != n_clusters:
+            raise ValueError(
+                f"init={init!r} found {posterior.shape[1]} clusters; expected n_clusters="
+                f"{n_clusters}: give it as many"
+            )
+        return posterior.astype(np.float32)
     return np.eye(n_clusters, dtype=np.float32)[labels]
 
 
@@ -133,7 +141,7 @@ def agreed_mixtures(
     list of Tensor of shape (n, n_clusters) and (n, n_clusters + 1), float32
         Rows sum to 1. The second one where there are so many samples.
     """
-    z = z.to(torch.float32 if z.device.type == "mps" else torch.float64)  # mps has no other
+    z = z.double()
     s = principal_coordinates(z)
     kind, n_components = choose_mixture(min(SUBSET, len(s)), s.shape[1], n_clusters)
     em = GaussianMixtureEM(kind, s.shape[1], regularization)
@@ -184,7 +192,8 @@ def choose_mixture(n: int, dim: int, n_clusters: int) -> tuple[str, int]:
     parameters = dim * (dim + 3) / 2 + 1
     n_components = min(max(least, int(n / (SAMPLES_PER_PARAMETER * parameters))), most, n)
     # A covariance matrix of fewer samples than coordinates is the regularisation's, not theirs.
-    return "full" if n > dim * n_clusters else "spherical", n_components
+    full = n > dim * n_clusters and n * parameters <= MOST_TERMS
+    return "full" if full else "spherical", n_components
 
 
 def supports_most(n: int, dim: int, n_clusters: int) -> bool:
@@ -208,7 +217,8 @@ def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> n
     ndarray of shape (n, n_clusters), float32
         Rows sum to 1.
     """
-    part = X[np.sort(rng.permutation(len(X))[:SUBSET])].astype(np.float64)
+    size = affordable(SUBSET, X.shape[1], n_clusters)
+    part = X[np.sort(rng.permutation(len(X))[:size])].astype(np.float64)
     center, spread = part.mean(0), np.sqrt(part.var(0).sum())
 
     def scaled(rows: np.ndarray) -> np.ndarray:  # so that the covariances' floor is no unit's

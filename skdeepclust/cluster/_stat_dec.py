@@ -141,7 +141,8 @@ class StatDEC(SelfTrainingClusterer):
         "auto" is "dvc" for fewer than 20,000 images of at least 14 x 14, and "mlp" for others, for
         vectors, and where ``hidden_dims`` or ``pretrain="layer_wise"`` speak of dense layers. Or a
         factory ``(input_shape, latent_dim) -> nn.Module`` whose module has ``encode(x)`` and
-        ``decode(z)``.
+        ``decode(z)``, and for ``statistics_pooling`` also ``decode_hidden(z)``,
+        ``decode_output(h)`` and ``hidden_features``, the width of h.
     hidden_dims : sequence of int or None, default=None
         Widths of the hidden layers of "mlp" and "auto", channels of the convolutions of the others;
         the decoder has them in reverse. None is (500, 500, 1000) and (16, 32, 64, 128). Not used by
@@ -199,7 +200,8 @@ class StatDEC(SelfTrainingClusterer):
     focus : float >= 0, default=2.0
         γ of eq. 5; without effect for "dec".
     statistics_pooling : bool, default=True
-        Put the pooling layer into the decoder.
+        Put the pooling layer into the decoder, between ``decode_hidden`` and ``decode_output``: a
+        factory without these needs False.
     whiten : bool, default=True
         Scale the embedding at the start so that clusters have on average a unit covariance, which
         is the scale of the Student's t kernel.
@@ -228,7 +230,7 @@ class StatDEC(SelfTrainingClusterer):
         that follows the training are float32. "auto" is "bfloat16" for an "mlp" that is not
         variational, 20,000 samples or more and a CPU that has instructions for it, else "float32".
     device : str or torch.device, default='auto'
-        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1", "mps".
+        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1".
 
     Attributes
     ----------
@@ -377,7 +379,7 @@ class StatDEC(SelfTrainingClusterer):
     # ------------------------------------------------------------------ the method
 
     def _build_module(self, run: Run) -> StatDECModule:
-        network = self._network(len(run.rows))
+        network = self._network(run.n_samples)
         autoencoder = make_autoencoder(
             network,
             self.input_shape_,
@@ -431,10 +433,10 @@ class StatDEC(SelfTrainingClusterer):
         if self.precision != "auto":
             return getattr(torch, self.precision)
         suits = network == "mlp" and not self.variational
-        pays = len(run.rows) >= MANY_SAMPLES and computes_in_bfloat16(run.device)
+        pays = run.n_samples >= MANY_SAMPLES and computes_in_bfloat16(run.device)
         return torch.bfloat16 if suits and pays else torch.float32
 
-    def _finish(self, run: Run) -> None:
+    def _finish(self, run: Run, z: Tensor) -> None:
         run.module.fit_error_variance(run.rows)
 
     def _pretrain(self, run: Run) -> None:

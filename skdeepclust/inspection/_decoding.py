@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state, resample
-from sklearn.utils.validation import check_is_fitted
 
 from ._images import as_images, holds_images, mosaic_size, show_mosaic, to_pixels
-from ._plotting import axes_to_draw_on, color_of, require_count, scatter_clusters
+from ._plotting import axes_to_draw_on, color_of, require_count, require_fitted, scatter_clusters
 
 
 class ReconstructionDisplay:
@@ -49,7 +48,7 @@ class ReconstructionDisplay:
         -------
         ReconstructionDisplay
         """
-        check_is_fitted(estimator)
+        require_fitted(estimator)
         _require(estimator, "reconstruct", "no decoder", "StatDEC or DVC")
         require_count("n_samples", n_samples)
         count = min(n_samples, len(X))
@@ -57,7 +56,7 @@ class ReconstructionDisplay:
         order = np.argsort(estimator.predict(chosen), kind="stable")
         back, chosen = estimator.reconstruct(chosen)[order], np.asarray(chosen)[order]
         if not holds_images(estimator):
-            return cls(chosen, back)
+            return cls(chosen.astype(np.float64), back)  # of a table of several types: objects
         originals = as_images(estimator, chosen)
         if originals.dtype == np.uint8:  # reconstructions are within [0, 1]
             originals = originals / np.float32(255)
@@ -135,7 +134,7 @@ class GeneratedSamplesDisplay:
         -------
         GeneratedSamplesDisplay
         """
-        check_is_fitted(estimator)
+        require_fitted(estimator)
         _require(estimator, "sample", "no generator", "DVC or PreciseFeatureGAN")
         require_count("n_samples", n_samples)
         own = estimator.random_state if random_state is None else random_state

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from ._plotting import axes_to_draw_on, import_pyplot
+from ._plotting import axes_to_draw_on, import_pyplot, require_fitted
 
 
 class ClusterDensityDisplay:
@@ -50,7 +49,7 @@ class ClusterDensityDisplay:
         -------
         ClusterDensityDisplay
         """
-        check_is_fitted(estimator)
+        require_fitted(estimator)
         X = np.asarray(X)
         if X.ndim != 2 or X.shape[1] != 2:
             raise ValueError(

@@ -8,9 +8,8 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state, resample
-from sklearn.utils.validation import check_is_fitted
 
-from ._plotting import axes_to_draw_on, scatter_clusters
+from ._plotting import axes_to_draw_on, require_fitted, scatter_clusters
 
 VIEWS = ("pca", "tsne", "umap")
 
@@ -66,7 +65,7 @@ class EmbeddingDisplay:
         -------
         EmbeddingDisplay
         """
-        check_is_fitted(estimator)
+        require_fitted(estimator)
         if view not in VIEWS:
             raise ValueError(f"view={view!r}; expected one of {list(VIEWS)}")
         if max_samples is not None and (not isinstance(max_samples, Integral) or max_samples < 2):
@@ -77,7 +76,7 @@ class EmbeddingDisplay:
             drawn = {"replace": False, "n_samples": max_samples, "random_state": rng}
             X, indices = resample(X, indices, **drawn)
         proba = estimator.predict_proba(X)
-        Z = estimator.transform(X)
+        Z = np.asarray(estimator.transform(X))
         points, centers = into_plane(Z, estimator.cluster_centers_, view, rng)
         return cls(points, proba.argmax(1), proba.max(1), centers, view=view, indices=indices)
 

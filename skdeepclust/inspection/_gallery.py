@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
 from ._images import as_images, holds_images, mosaic_size, show_mosaic, to_pixels
-from ._plotting import axes_to_draw_on, require_count
+from ._plotting import axes_to_draw_on, require_count, require_fitted
 
 
 def rank_by_typicality(estimator, X):
@@ -26,8 +25,9 @@ def rank_by_typicality(estimator, X):
     list of n_clusters ndarrays of int
         Indices into X; empty for a cluster without samples.
     """
-    check_is_fitted(estimator)
-    return rank(estimator.predict_proba(X), estimator.transform(X), estimator.cluster_centers_)
+    require_fitted(estimator)
+    Z = np.asarray(estimator.transform(X))  # a table, after set_output
+    return rank(estimator.predict_proba(X), Z, estimator.cluster_centers_)
 
 
 def rank(proba: np.ndarray, Z: np.ndarray, centers: np.ndarray) -> list[np.ndarray]:
@@ -74,7 +74,7 @@ class ClusterGalleryDisplay:
         -------
         ClusterGalleryDisplay
         """
-        check_is_fitted(estimator)
+        require_fitted(estimator)
         require_count("n_samples", n_samples)
         images = as_images(estimator, X)
         ranked = rank_by_typicality(estimator, X)
@@ -157,7 +157,7 @@ class ClusterProfilesDisplay:
         -------
         ClusterProfilesDisplay
         """
-        check_is_fitted(estimator)
+        require_fitted(estimator)
         if holds_images(estimator):
             raise ValueError(
                 f"{type(estimator).__name__} was fitted on images of shape "

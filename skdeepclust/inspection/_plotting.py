@@ -5,6 +5,8 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 # Okabe and Ito's colours, which people with any colour vision tell apart, without the yellow that
 # is lost on white. Where they are used up, they come again with the next marker.
@@ -23,6 +25,16 @@ def import_pyplot():
             "drawing needs matplotlib; install it with: pip install 'skdeepclust[plot]'"
         ) from error
     return plt
+
+
+def require_fitted(estimator) -> None:
+    """Refuse what is not fitted, and a pipeline: its clusterer has the attributes."""
+    if isinstance(estimator, Pipeline):
+        raise TypeError(
+            "expected a clusterer, not a Pipeline; give its last step, and what the steps before "
+            "it make of X: pipeline[-1], pipeline[:-1].transform(X)"
+        )
+    check_is_fitted(estimator)
 
 
 def require_count(name: str, value) -> None:

@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
-from ._plotting import import_pyplot, require_count
+from ._plotting import import_pyplot, require_count, require_fitted
 
 
 def synthesize_prototypes(
@@ -183,7 +182,7 @@ def _drawable(picture: np.ndarray) -> np.ndarray:
 
 
 def _density_module(estimator):
-    check_is_fitted(estimator)
+    require_fitted(estimator)
     module = estimator.module_
     if not hasattr(module, "log_density"):
         raise TypeError(

@@ -11,16 +11,23 @@ import numpy as np
 import sklearn
 import torch
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
 
 from .._version import __version__
 from .._whole_file import write_whole
-from ..metrics import balanced_clustering_accuracy, clustering_accuracy
+from ..metrics import balanced_clustering_accuracy, clustering_accuracy, per_class_recall
 from ._confusion import ConfusionDisplay
 from ._embedding import VIEWS, into_plane, opacity_of
 from ._gallery import ClusterProfilesDisplay, ends, rank
 from ._images import as_images, holds_images
-from ._plotting import COLORS, LABEL_SIZE, color_of, import_pyplot, places_of, spread
+from ._plotting import (
+    COLORS,
+    LABEL_SIZE,
+    color_of,
+    import_pyplot,
+    places_of,
+    require_fitted,
+    spread,
+)
 from ._sprite import make_sprite
 from ._training import ClusterSizesDisplay, TrainingCurvesDisplay
 
@@ -65,11 +72,14 @@ def report(estimator, X, path, labels=None, *, view="pca", random_state=0):
     ImportError
         When bokeh, matplotlib or pillow is missing: ``pip install skdeepclust[report]``.
     ValueError
-        When ``view`` is unknown, or ``labels`` are of another number than the samples.
+        When ``view`` is unknown, X has a single sample, or ``labels`` are of another number than
+        the samples, or missing for some.
+    TypeError
+        When the estimator is a Pipeline.
     OSError
         When the page cannot be written.
     """
-    check_is_fitted(estimator)
+    require_fitted(estimator)
     require_packages()
     if view not in VIEWS:
         raise ValueError(f"view={view!r}; expected one of {list(VIEWS)}")
@@ -79,6 +89,10 @@ def report(estimator, X, path, labels=None, *, view="pca", random_state=0):
             f"labels has shape {np.shape(labels)}; expected ({len(proba)},), a class for each "
             "sample of X"
         )
+    if len(proba) < 2:
+        raise ValueError(f"X holds {len(proba)} sample; expected at least 2, to lie in a plane")
+    if labels is not None:
+        per_class_recall(labels, proba.argmax(1))  # which refuses what are no labels
     page = _Page(estimator, X, proba, labels, view, check_random_state(random_state))
     write_whole(path, page.render().encode())
 
@@ -92,7 +106,7 @@ class _Page:
         self.classes = None if classes is None else np.asarray(classes)
         self.feature_names = getattr(estimator, "feature_names_in_", None)
         self.X = np.asarray(X)
-        self.embedding = estimator.transform(X)
+        self.embedding = np.asarray(estimator.transform(X))
         n, n_clusters = proba.shape
         ranked = rank(proba, self.embedding, estimator.cluster_centers_)
         self.typical = [ends(members, N_TYPICAL) for members in ranked]

@@ -9,6 +9,7 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
+from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state, resample
 
 # Resamples of the runs, for the interval.
@@ -45,7 +46,7 @@ def stability(estimator, X, *, n_runs=5, bootstrap=False, random_state=None, n_j
 
     Parameters
     ----------
-    estimator : clusterer with ``random_state`` and ``predict``
+    estimator : clusterer with ``random_state`` and ``predict``, or Pipeline that ends in one
         Cloned for each run.
     X : array-like of shape (n_samples, n_features) or (n_samples, C, H, W)
     n_runs : int >= 2, default=5
@@ -64,6 +65,8 @@ def stability(estimator, X, *, n_runs=5, bootstrap=False, random_state=None, n_j
     ------
     ValueError
         When ``n_runs`` is no integer of at least 2.
+    KeyboardInterrupt
+        When Ctrl-C has cut a run short, which says nothing of the others.
 
     Examples
     --------
@@ -85,10 +88,22 @@ def stability(estimator, X, *, n_runs=5, bootstrap=False, random_state=None, n_j
 
 
 def _labels_of(estimator, X, seed: int, bootstrap: bool) -> np.ndarray:
-    fitted = clone(estimator).set_params(random_state=seed)
-    if not bootstrap:
-        return np.asarray(fitted.fit_predict(X))
-    return np.asarray(fitted.fit(resample(X, random_state=seed)).predict(X))
+    chosen = resample(X, random_state=seed) if bootstrap else X
+    return np.asarray(fit_whole(estimator, chosen, random_state=seed).predict(X))
+
+
+def final_step(estimator):
+    """The clusterer, which may be the end of a pipeline."""
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+
+
+def fit_whole(estimator, X, **params):
+    """A clone with these parameters of its clusterer, fitted and not cut short by Ctrl-C."""
+    prefix = f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
+    fitted = clone(estimator).set_params(**{prefix + name: v for name, v in params.items()}).fit(X)
+    if getattr(final_step(fitted), "stop_reason_", None) == "interrupted":
+        raise KeyboardInterrupt
+    return fitted
 
 
 def agreement(labels: np.ndarray, rng: np.random.RandomState) -> Stability:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.utils.validation import check_is_fitted
 
-from ._plotting import axes_to_draw_on, color_of, import_pyplot
+from ._plotting import axes_to_draw_on, color_of, import_pyplot, require_fitted
 
 # In the history, but no course of the training.
 NO_CURVE = {"epoch", "dur", "phase"}
@@ -53,7 +52,7 @@ class TrainingCurvesDisplay:
         -------
         TrainingCurvesDisplay
         """
-        check_is_fitted(estimator)
+        require_fitted(estimator)
         return cls(estimator.history_)
 
     @property
@@ -222,7 +221,7 @@ class ClusterSizesDisplay:
         -------
         ClusterSizesDisplay
         """
-        check_is_fitted(estimator)
+        require_fitted(estimator)
         if X is None:
             return cls(estimator.cluster_sizes_)
         return cls(np.bincount(estimator.predict(X), minlength=len(estimator.cluster_sizes_)))

@@ -11,6 +11,8 @@ from sklearn.metrics.cluster import contingency_matrix
 
 def _encode(labels: ArrayLike, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted distinct labels and each sample's position among them."""
+    if isinstance(labels, (list, tuple)) and any(isinstance(label, str) for label in labels):
+        labels = np.array(labels, dtype=object)  # or a missing one becomes the word "nan"
     labels = np.asarray(labels)
     if labels.ndim != 1:
         raise ValueError(

@@ -8,10 +8,9 @@ from numbers import Integral
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 
-from ..inspection._stability import agreement
+from ..inspection._stability import agreement, final_step, fit_whole
 from ..metrics import silhouette_scorer
 
 # Below the best by no more than this share of the range, a score is as good as the best.
@@ -113,7 +112,7 @@ def sweep_n_clusters(
     Parameters
     ----------
     estimator : clusterer with ``n_clusters``, ``random_state``, ``predict`` and ``transform``
-        Cloned for each run.
+        Or a Pipeline that ends in one. Cloned for each run.
     X : array-like of shape (n_samples, n_features) or (n_samples, C, H, W)
     n_clusters : iterable of int >= 2, default=range(2, 11)
         The candidates, at least two.
@@ -131,6 +130,8 @@ def sweep_n_clusters(
     ------
     ValueError
         When there are fewer than two candidates or runs, or a candidate is below 2.
+    KeyboardInterrupt
+        When Ctrl-C has cut a run short.
 
     Examples
     --------
@@ -168,6 +169,7 @@ def _candidates(n_clusters: Iterable[int]) -> np.ndarray:
 
 
 def _scores_of(estimator, X, n_clusters: int, seed: int):
-    fitted = clone(estimator).set_params(n_clusters=int(n_clusters), random_state=seed).fit(X)
-    objective = np.max(getattr(fitted, "restart_scores_", np.nan))
-    return np.asarray(fitted.labels_), silhouette_scorer(fitted, X), objective
+    fitted = fit_whole(estimator, X, n_clusters=int(n_clusters), random_state=seed)
+    clusterer = final_step(fitted)
+    objective = np.max(getattr(clusterer, "restart_scores_", np.nan))
+    return np.asarray(clusterer.labels_), silhouette_scorer(fitted, X), objective

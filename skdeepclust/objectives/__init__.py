@@ -24,6 +24,7 @@ from ._mixture import (
     log_density,
     mixture_log_likelihood,
     mixture_log_posterior,
+    pair_shares,
     share_scale,
     shared_information,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "log_density",
     "mixture_log_likelihood",
     "mixture_log_posterior",
+    "pair_shares",
     "reconstruction_error",
     "reparametrize",
     "share_scale",

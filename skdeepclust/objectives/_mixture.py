@@ -126,8 +126,27 @@ def shared_information(
     Tensor of shape (...)
         At most ``log(n_clusters)``.
     """
-    one_hot, one_hot_tr = (F.one_hot(c, n_clusters).float() for c in (labels, labels_tr))
-    return joint_information(_joint(one_hot, one_hot_tr), penalty)
+    return joint_information(pair_shares(labels, labels_tr, n_clusters), penalty)
+
+
+def pair_shares(labels: Tensor, labels_tr: Tensor, n_clusters: int) -> Tensor:
+    """How often each pair of clusters is that of a sample and of its copy.
+
+    Parameters
+    ----------
+    labels, labels_tr : Tensor of shape (n, ...), int64
+    n_clusters : int
+
+    Returns
+    -------
+    Tensor of shape (..., n_clusters, n_clusters)
+        Sums to 1.
+    """
+    pairs = (labels * n_clusters + labels_tr).reshape(len(labels), -1)  # of each model
+    n_pairs, n_models = n_clusters**2, pairs.shape[1]
+    pairs = pairs + n_pairs * torch.arange(n_models, device=pairs.device)
+    counts = torch.bincount(pairs.flatten(), minlength=n_pairs * n_models)
+    return counts.float().view(*labels.shape[1:], n_clusters, n_clusters) / len(labels)
 
 
 def joint_information(joint: Tensor, penalty: float = 0.0) -> Tensor:

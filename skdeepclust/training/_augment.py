@@ -35,15 +35,34 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.2, 0.3, 0.4, math.radians(36)
 def make_augmentation(
     augment: str | Augmentation | None, generator: torch.Generator
 ) -> Augmentation | None:
-    """Return the function that ``augment`` names, drawing from ``generator``."""
-    if augment is None or callable(augment):
-        return augment
+    """Return the function that ``augment`` names, drawing from ``generator``; what a user's own
+    returns is checked."""
+    if augment is None:
+        return None
+    if callable(augment):
+        return _checked(augment)
     if augment not in NAMED:
         raise ValueError(
             f"augment={augment!r} is unknown; expected None, one of {AUGMENTATIONS} or a callable"
         )
     named = NAMED[augment]
     return lambda x: named(x, generator)
+
+
+def _checked(augment: Augmentation) -> Augmentation:
+    def checked(x: Tensor) -> Tensor:
+        warped = augment(x)
+        kind = type(warped).__name__
+        if isinstance(warped, Tensor):
+            if (warped.shape, warped.dtype, warped.device) == (x.shape, x.dtype, x.device):
+                return warped
+            kind = f"a tensor of shape {tuple(warped.shape)}, {warped.dtype}, {warped.device}"
+        raise ValueError(
+            f"augment={augment!r} returned {kind} for a batch of shape {tuple(x.shape)}; expected "
+            f"a tensor like the batch: of that shape, {x.dtype}, on {x.device}"
+        )
+
+    return checked
 
 
 def _uniform(n: int, spread: float, like: Tensor, generator: torch.Generator) -> Tensor:

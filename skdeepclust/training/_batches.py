@@ -101,7 +101,12 @@ def inference_parts(rows: Rows) -> Iterator[Tensor]:
 
 
 @torch.inference_mode()
-def map_rows(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows) -> Tensor:
+def map_rows(
+    function: Callable[[Tensor], Tensor],
+    module: nn.Module,
+    rows: Rows,
+    onto: torch.device | None = None,
+) -> Tensor:
     """``function`` of every row, batch by batch, with ``module`` in evaluation mode.
 
     A GPU that runs out of memory is given half as many rows at a time from there on, with a
@@ -109,7 +114,7 @@ def map_rows(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows
 
     Returns
     -------
-    Tensor of shape (n, ...) on the rows' device
+    Tensor of shape (n, ...) on the device ``onto``, by default the rows'
         What ``function`` gave, concatenated; the row of a sample does not depend on the others.
     """
     was_training = module.training
@@ -130,7 +135,8 @@ def map_rows(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows
                 )
             else:
                 if found is None:  # written into, since joining parts would hold all of it twice
-                    found = part.new_empty((len(rows), *part.shape[1:]))
+                    shape = (len(rows), *part.shape[1:])
+                    found = part.new_empty(shape, device=onto or part.device)
                 found[start : start + len(part)] = part
                 start += size
         return found

@@ -19,12 +19,13 @@ def resolve_device(device: str | torch.device) -> torch.device:
     ----------
     device : str or torch.device
         "auto" is CUDA where there is a CUDA device, else the CPU; anything else is torch's word
-        for a device: "cpu", "cuda", "cuda:1", "mps".
+        for a device: "cpu", "cuda", "cuda:1".
 
     Raises
     ------
     ValueError
-        When torch does not know the device or this machine does not have it.
+        When torch does not know the device, this machine does not have it, or it is neither a CPU
+        nor a CUDA device.
     """
     if isinstance(device, str) and device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -32,21 +33,18 @@ def resolve_device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"device={device!r} is not a torch device; expected 'auto', 'cpu', 'cuda', 'cuda:1', "
-            "'mps' or a torch.device"
+            f"device={device!r} is not a torch device; expected 'auto', 'cpu', 'cuda', 'cuda:1' "
+            "or a torch.device"
         ) from error
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise ValueError(
             f"device={device!r} was asked for, but torch {torch.__version__} sees "
             f"{torch.cuda.device_count()} CUDA devices here; use device='auto' or device='cpu'"
         )
-    if found.type == "mps" and not torch.backends.mps.is_available():
+    if found.type not in ("cpu", "cuda"):
         raise ValueError(
-            f"device={device!r} was asked for, but torch sees no MPS device here; "
-            "use device='auto' or device='cpu'"
+            f"device={device!r} is not supported; expected 'auto', 'cpu' or a CUDA device"
         )
-    if found.type not in ("cpu", "cuda", "mps"):
-        raise ValueError(f"device={device!r} is not supported; expected a CPU, CUDA or MPS device")
     return found
 
 
@@ -76,10 +74,18 @@ def fast_matmul(device: torch.device) -> Iterator[None]:
         yield
         return
     with _kept_precision.kept():
-        torch.set_float32_matmul_precision("high")
+        setattr(MATMUL, PRECISION, TF32)
         yield
 
 
+# Of CUDA's products alone: torch.set_float32_matmul_precision changes the CPU's too, and from torch
+# 2.9 on refuses to tell what was set by the new name.
+MATMUL = torch.backends.cuda.matmul
+PRECISION, TF32 = (
+    ("fp32_precision", "tf32") if hasattr(MATMUL, "fp32_precision") else ("allow_tf32", True)
+)
 _kept_precision = SharedSetting(
-    torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, threading.Lock()
+    lambda: getattr(MATMUL, PRECISION),
+    lambda before: setattr(MATMUL, PRECISION, before),
+    threading.Lock(),
 )

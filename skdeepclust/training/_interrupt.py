@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
+
+# Seconds within which a second Ctrl-C is for whatever runs then: in a search, another fit.
+AGAIN = 5.0
 
 
 class Interrupt:
@@ -15,14 +20,18 @@ class Interrupt:
     Attributes
     ----------
     asked : bool
-        The first Ctrl-C since anything was trained only sets it; another one raises, and so does
-        one before.
+        The first Ctrl-C since anything was trained only sets it; another one raises, also where
+        meanwhile the next fit is running, and so does one before.
     worked : bool
         Whether anything was trained.
+    raised : bool
+        Whether KeyboardInterrupt was raised for the user.
     """
 
+    _latest = -math.inf  # of any fit
+
     def __init__(self):
-        self.asked = self.worked = False
+        self.asked = self.worked = self.raised = False
 
     @contextmanager
     def noticed(self) -> Iterator[None]:
@@ -43,9 +52,11 @@ class Interrupt:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _handle(self, number, frame) -> None:
-        at_once = self.asked or not self.worked
-        self.asked = True
+        now = monotonic()
+        at_once = self.asked or not self.worked or now - Interrupt._latest < AGAIN
+        self.asked, Interrupt._latest = True, now
         if at_once:
+            self.raised = True
             signal.default_int_handler(number, frame)
         warnings.warn(
             "interrupted: the fit ends with what was trained so far; a second Ctrl-C ends it at "

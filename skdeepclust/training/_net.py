@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from ._batches import Batches, Rows
+from ._device import fast_matmul
 from ._interrupt import Interrupt
 from ._progress import PhaseProgress
 
@@ -132,13 +133,18 @@ class PhasedNet(NeuralNet):
         try:
             super().notify(method_name, **cb_kwargs)
         except KeyboardInterrupt:  # skorch's way for a callback to end the training
-            if self.interrupt.asked:  # but this is the user's
+            if self.interrupt.raised:  # but this is the user's
                 raise
             self.stop("callback")
 
     def stop(self, reason: str) -> None:
         """End the running phase after this batch; ``reason`` becomes ``stop_reason_``."""
         self.stop_reason_ = reason
+
+    def record(self, name: str, value) -> None:
+        """Record with the last epoch, where there was one: a callback may end a phase before."""
+        if self.history:
+            self.history.record(name, value)
 
     def note(self, name: str, value) -> None:
         """Record what is no number with the running epoch, after its callbacks: they take all that
@@ -203,24 +209,26 @@ class PhasedNet(NeuralNet):
         batches = Batches(rows, self.batch_size, self.generator)
         n_batches = len(batches) if epochs >= 1 else round(epochs * len(batches))
         self.module_.train()
-        self.notify("on_train_begin", X=rows)
-        while done < math.ceil(epochs) and not self.stop_reason_:
-            self.notify("on_epoch_begin", dataset_train=rows)
-            self.notes_ = {"phase": name}
-            iterator = itertools.islice(batches, n_batches)
-            self.run_single_epoch(iterator, training=True, prefix="train", step_fn=step)
-            loss = self.history[-1, "train_loss"]
-            if not math.isfinite(loss):
-                done = None if self.halved_ else self.keeper.go_back(self)
-                if done is None:
-                    self._raise_non_finite(loss)
-                continue
-            self.notify("on_epoch_end", dataset_train=rows)
-            self._record_notes()
-            done += 1
-            if not self.interrupt.asked:
-                self.keeper.epoch_ends(self, done, n_batches)
-        self.notify("on_train_end", X=rows)
+        # Not for what follows a training: predict must come to the same labels.
+        with fast_matmul(rows.device):
+            self.notify("on_train_begin", X=rows, y=None)
+            while done < math.ceil(epochs) and not self.stop_reason_:
+                self.notify("on_epoch_begin", dataset_train=rows)
+                self.notes_ = {"phase": name}
+                iterator = itertools.islice(batches, n_batches)
+                self.run_single_epoch(iterator, training=True, prefix="train", step_fn=step)
+                loss = self.history[-1, "train_loss"]
+                if not math.isfinite(loss):
+                    done = None if self.halved_ else self.keeper.go_back(self)
+                    if done is None:
+                        self._raise_non_finite(loss)
+                    continue
+                self.notify("on_epoch_end", dataset_train=rows)
+                self._record_notes()
+                done += 1
+                if not self.interrupt.asked:
+                    self.keeper.epoch_ends(self, done, n_batches)
+            self.notify("on_train_end", X=rows, y=None)
         return self.stop_reason_ or "max_epochs"
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):

@@ -25,7 +25,8 @@ def spawn_seeds(random_state, n: int) -> list[int]:
 def seeded_construction(seed: int) -> Iterator[None]:
     """Seed torch's global generator while layers are built, and put it back."""
     with _global_generator, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        # torch.manual_seed would seed the GPUs' too.
+        torch.random.default_generator.manual_seed(seed)
         yield
 
 

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import math
 import multiprocessing
 import os
 import shutil
@@ -19,6 +20,7 @@ from skdeepclust import DVC, Checkpoint, NeuralMixtureEM, PreciseFeatureGAN, Sta
 from skdeepclust.cluster._checkpoint import CheckpointFile
 from skdeepclust.cluster._run import STEPS_BACK, Run
 from skdeepclust.exceptions import CheckpointError, CheckpointWarning, NonFiniteLossWarning
+from skdeepclust.training import Interrupt
 
 SMALL = {
     StatDEC: {
@@ -64,8 +66,10 @@ def small(Estimator, **params):
 
 
 @pytest.fixture(autouse=True)
-def ctrl_c():
-    """Heard, as in a terminal: what is started in the background has it ignored."""
+def ctrl_c(monkeypatch):
+    """Heard, as in a terminal: what is started in the background has it ignored. No other test's
+    counts."""
+    monkeypatch.setattr(Interrupt, "_latest", -math.inf)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -192,14 +196,58 @@ def test_an_ended_fit_is_not_run_again(Estimator, X, tmp_path):
     assert outcome(again) == outcome(first)
 
 
+def test_an_ended_fit_of_many_images_is_not_run_again(noisy_patterns, tmp_path, monkeypatch):
+    """The network that "auto" stands for depends on their number."""
+    monkeypatch.setattr("skdeepclust.cluster._stat_dec.MANY_SAMPLES", 40)
+    images, count = noisy_patterns(50, 16), Count()
+    short = {"random_state": 0, "pretrain_epochs": 1, "max_epochs": 1, "checkpoint": tmp_path / "f"}
+    first = StatDEC(3, **short).fit(images)
+    again = StatDEC(3, callbacks=[count], **short).fit(images)
+    assert count.batches == 0
+    assert outcome(again) == outcome(first)
+
+
+@each
+def test_an_ended_fit_keeps_nothing_for_training(Estimator, X, tmp_path):
+    path = tmp_path / "fit"
+    small(Estimator, checkpoint=path).fit(X)
+    rows = small(Estimator)._validate_training_data(X, torch.device("cpu"))
+    progress = CheckpointFile(path, small(Estimator), rows).load()
+    assert progress.best["memory"] == {}
+
+
+@pytest.mark.parametrize("Estimator", [StatDEC, DVC])
+def test_parameters_of_numpy(Estimator, X, tmp_path):
+    """As a grid search gives them."""
+    params = {"degrees_of_freedom": np.float64(1.5)}
+    if Estimator is DVC:
+        params["prior_weight"] = np.float64(0.1)
+    expected = outcome(small(Estimator, **params).fit(X))
+    params["checkpoint"] = Checkpoint(tmp_path / "fit", epochs=1)
+    with pytest.raises(CrashError):
+        small(Estimator, callbacks=[CrashAfter(30)], **params).fit(X)
+    assert outcome(small(Estimator, **params).fit(X)) == expected
+
+
+def test_what_a_callback_records_and_no_file_can_hold_costs_the_checkpoint_alone(X, tmp_path):
+    class Record(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            net.history.record("what", {1, 2})
+
+    checkpoint = Checkpoint(tmp_path / "fit", epochs=1)
+    with pytest.warns(CheckpointWarning, match=r"what=\{1, 2\} cannot be kept in a file"):
+        model = small(StatDEC, callbacks=[Record()], checkpoint=checkpoint).fit(X)
+    assert model.history_[-1]["what"] == {1, 2}
+
+
 def test_any_seed_is_the_checkpoint_s(X, tmp_path):
     checkpoint = Checkpoint(tmp_path / "fit", epochs=1)
     with pytest.raises(CrashError):
         small(StatDEC, random_state=None, checkpoint=checkpoint, callbacks=[CrashAfter(30)]).fit(X)
     first = small(StatDEC, random_state=None, checkpoint=checkpoint).fit(X)
-    assert outcome(small(StatDEC, random_state=None, checkpoint=checkpoint).fit(X)) == outcome(
-        first
-    )
+    with pytest.warns(CheckpointWarning, match="has ended: it is taken over as it is"):
+        again = small(StatDEC, random_state=None, checkpoint=checkpoint).fit(X)
+    assert outcome(again) == outcome(first)
 
 
 @pytest.mark.parametrize(
@@ -347,6 +395,50 @@ def test_a_second_interrupt_raises(X):
         model.fit(X)
     assert not hasattr(model, "labels_")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_second_interrupt_may_come_in_the_next_fit(X, monkeypatch):
+    """Ctrl-C in a search ends one fit, and the next one begins."""
+    with pytest.warns(UserWarning, match="a second Ctrl-C"):
+        small(StatDEC, n_init=1, callbacks=[CtrlC(5)]).fit(X)
+    with pytest.raises(KeyboardInterrupt):
+        small(StatDEC, n_init=1, callbacks=[CtrlC(5)]).fit(X)
+    monkeypatch.setattr(Interrupt, "_latest", Interrupt._latest - 6)
+    with pytest.warns(UserWarning, match="a second Ctrl-C"):
+        small(StatDEC, n_init=1, callbacks=[CtrlC(5)]).fit(X)
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+@each
+def test_a_restart_that_has_not_begun_is_none(Estimator, X, monkeypatch):
+    """Ctrl-C while it prepares, after others have ended."""
+    built = []
+
+    def build(self, run, real=Estimator._build_module):
+        built.append(run)
+        if len(built) == 3:
+            signal.raise_signal(signal.SIGINT)
+        return real(self, run)
+
+    monkeypatch.setattr(Estimator, "_build_module", build)
+    with pytest.warns(UserWarning, match="a second Ctrl-C"):
+        model = small(Estimator, n_init=4).fit(X)
+    assert model.restart_scores_.shape == (2,)
+    assert model.stop_reason_ == "interrupted"
+    assert np.array_equal(model.predict(X), model.labels_)
+
+
+def test_an_interrupt_and_a_callback_that_stops(X):
+    """skorch's way for a callback to end a training is KeyboardInterrupt too."""
+
+    class Stop(CtrlC):
+        def on_epoch_end(self, net, **kwargs):
+            if self.seen >= self.batches[0]:
+                raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="a second Ctrl-C"):
+        model = small(StatDEC, callbacks=[Stop(5)]).fit(X)
+    assert model.stop_reason_ == "interrupted"
 
 
 def test_an_interrupt_before_any_work_raises(X):

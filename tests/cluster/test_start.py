@@ -172,6 +172,8 @@ def test_shrunk_directions_do_not_count(seed):
         (400, 10, ("full", 20)),
         (100, 10, ("spherical", 20)),  # covariances of ten samples in ten dimensions
         (12, 1, ("full", 12)),
+        (5000, 225, ("full", 20)),
+        (5000, 240, ("spherical", 20)),  # a gigabyte of products of coordinates
     ],
 )
 def test_mixtures_are_as_rich_as_the_data_support(n, dim, chosen):

@@ -10,7 +10,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from torch import nn
 
-from skdeepclust import StatDEC
+from skdeepclust import DVC, StatDEC
 from skdeepclust.cluster import _phases, _stat_dec
 from skdeepclust.exceptions import DeadClusterWarning
 from skdeepclust.networks import CNNAutoencoder, DVCAutoencoder, MLPAutoencoder
@@ -182,6 +182,25 @@ def test_any_clusterer_starts_it(blobs, init):
 def test_a_start_with_other_labels_is_refused(blobs, init):
     with pytest.raises(ValueError, match="expected labels from 0 to 2: give it n_clusters=3"):
         small(init=init).fit(blobs[0])
+
+
+@pytest.mark.parametrize("n_components", [1, 2])
+def test_a_start_with_fewer_clusters_than_asked_for_is_refused(blobs, n_components):
+    with pytest.raises(ValueError, match=f"found {n_components} clusters; expected n_clusters=3"):
+        small(init=GaussianMixture(n_components)).fit(blobs[0])
+
+
+@pytest.mark.parametrize("Estimator", [StatDEC, DVC])
+def test_copies_of_a_sample_are_alike(Estimator):
+    """Their spread is rounding, and no scale for the embedding."""
+    distinct = np.random.RandomState(0).randn(2, 5).astype(np.float32)
+    X = distinct.repeat(20, 0)
+    short = {"hidden_dims": (8, 4), "latent_dim": 3, "pretrain_epochs": 2, "max_epochs": 4}
+    for seed in range(3):
+        with pytest.warns(DeadClusterWarning, match="the data has no more distinct samples"):
+            model = Estimator(5, random_state=seed, batch_size=16, **short).fit(X)
+        assert np.ptp(model.transform(X).reshape(2, 20, -1), axis=1).max() < 1e-3
+        assert len(set(model.labels_[:20])) == len(set(model.labels_[20:])) == 1
 
 
 def test_a_cluster_that_dies_is_revived(blobs):

@@ -4,10 +4,11 @@ import sys
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix
 
-from skdeepclust import inspection
+from skdeepclust import StatDEC, inspection
 from skdeepclust.inspection import (
     ClusterGalleryDisplay,
     ClusterSizesDisplay,
@@ -249,3 +250,29 @@ def test_displays_draw_on_given_axes(table, decoded):
 
 def test_every_display_is_exported():
     assert {name for name in dir(inspection) if name.endswith("Display")} <= set(inspection.__all__)
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def test_tables_in_and_out(tmp_path):
+    """Columns of several types, and an embedding that comes as a table."""
+    rng = np.random.RandomState(0)
+    X = pd.DataFrame(rng.standard_normal((40, 2)), columns=["a", "b"])
+    X = X.assign(large=X.a > 0, count=pd.array(rng.randint(9, size=40), dtype="Int64"))
+    short = {"hidden_dims": (8,), "pretrain_epochs": 1, "max_epochs": 1, "random_state": 0}
+    plain = StatDEC(3, **short).fit(X)
+    for kind in ("pandas", "polars"):
+        model = StatDEC(3, **short).set_output(transform=kind).fit(X)
+        for mine, other in zip(
+            inspection.rank_by_typicality(model, X),
+            inspection.rank_by_typicality(plain, X),
+            strict=True,
+        ):
+            assert np.array_equal(mine, other)
+        found, expected = (
+            EmbeddingDisplay.from_estimator(m, X, random_state=0) for m in (model, plain)
+        )
+        np.testing.assert_allclose(found.points, expected.points, atol=1e-4)
+        inspection.report(model, X, tmp_path / "page.html")
+    ReconstructionDisplay.from_estimator(plain, X).plot()

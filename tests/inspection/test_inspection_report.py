@@ -14,6 +14,8 @@ import pytest
 pytest.importorskip("bokeh", reason="bokeh is not installed: pip install skdeepclust[report]")
 pytest.importorskip("PIL", reason="pillow is not installed: pip install skdeepclust[report]")
 
+from sklearn.pipeline import make_pipeline
+
 from skdeepclust.inspection import _report, report
 from skdeepclust.inspection._sprite import make_sprite
 
@@ -136,6 +138,19 @@ def test_what_was_there_stays_until_the_page_is_whole(blocks, tmp_path, monkeypa
     assert os.listdir(tmp_path) == ["page.html"]
     report(model, X, page)
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_labels_that_are_missing_are_told(blocks, tmp_path):
+    X = np.random.RandomState(0).standard_normal((30, 3))
+    model = blocks(np.eye(3)[np.arange(30) % 3], X, input_shape=(3,))
+    labels = np.array(["a", "b", None] * 10, dtype=object)
+    with pytest.raises(ValueError, match="none missing"):
+        report(model, X, tmp_path / "page.html", labels)
+    with pytest.raises(ValueError, match="expected at least 2"):
+        report(model, X[:1], tmp_path / "page.html")
+    with pytest.raises(TypeError, match=r"pipeline\[-1\], pipeline\[:-1\].transform"):
+        report(make_pipeline(model), X, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_wrong_arguments_are_named(blocks, tmp_path, monkeypatch):

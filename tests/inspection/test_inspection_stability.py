@@ -6,6 +6,8 @@ from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skdeepclust import NeuralMixtureEM
 from skdeepclust.inspection import stability
@@ -98,3 +100,20 @@ def test_processes(X):
 def test_two_runs_at_least(n_runs, X):
     with pytest.raises(ValueError, match="expected an int >= 2"):
         stability(KMeans(3), X, n_runs=n_runs)
+
+
+def test_a_pipeline_is_as_its_clusterer(X):
+    scaler = StandardScaler()
+    found = stability(make_pipeline(scaler, KMeans(4)), X * [1, 10, 1, 1], random_state=0)
+    alone = stability(KMeans(4), scaler.fit_transform(X * [1, 10, 1, 1]), random_state=0)
+    assert np.array_equal(found.labels, alone.labels)
+
+
+def test_a_run_cut_short_ends_it(X):
+    class Interrupted(Guess):
+        def fit(self, X, y=None):
+            self.stop_reason_ = "interrupted"
+            return super().fit(X)
+
+    with pytest.raises(KeyboardInterrupt):
+        stability(Interrupted(), X)

@@ -193,6 +193,7 @@ def test_uniformity_bounds_and_names(labels, names):
         (3, [0], r"labels_true has shape \(\)"),
         (pd.DataFrame({"y": [0, 1]}), [0, 1], r"shape \(2, 1\)"),
         ([0.0, np.nan], [0, 1], r"labels_true holds missing values \(nan\)"),
+        (["cat", np.nan], [0, 1], "labels_true holds values that cannot be ordered"),
         (["a", None], [0, 1], "labels_true holds values that cannot be ordered.*str"),
         (pd.Series([1, None], dtype="Int64"), [0, 1], "missing values|cannot be ordered"),
     ],

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skdeepclust import NeuralMixtureEM
 from skdeepclust.model_selection import NClustersSweep, sweep_n_clusters
@@ -82,3 +84,12 @@ def test_bad_candidates(candidates):
 def test_bad_runs():
     with pytest.raises(ValueError, match="n_runs=1; expected an int >= 2"):
         sweep_n_clusters(KMeans(), np.zeros((9, 2)), [2, 3], n_runs=1)
+
+
+def test_a_pipeline_is_as_its_clusterer():
+    X = make_blobs(90, centers=3, n_features=4, random_state=0)[0] * [1, 10, 1, 1]
+    scaler, model = StandardScaler(), NeuralMixtureEM(n_starts=2, start_epochs=2, max_epochs=2)
+    found = sweep_n_clusters(make_pipeline(scaler, model), X, [2, 3], n_runs=2, random_state=0)
+    alone = sweep_n_clusters(model, scaler.fit_transform(X), [2, 3], n_runs=2, random_state=0)
+    for scores in ("stability", "silhouette", "objective"):
+        assert np.array_equal(getattr(found, scores), getattr(alone, scores)), scores

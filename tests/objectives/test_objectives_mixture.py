@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import confusion_matrix
 
 from skdeepclust.objectives import (
     consistency_kl,
@@ -16,6 +17,7 @@ from skdeepclust.objectives import (
     joint_information,
     mixture_log_likelihood,
     mixture_log_posterior,
+    pair_shares,
     share_scale,
     shared_information,
 )
@@ -424,6 +426,16 @@ def test_shared_information_of_every_mixture(rng, penalty):
     found = shared_information(labels, labels_tr, K, penalty)
     expected = [loop_information(labels[:, h], labels_tr[:, h], penalty) for h in range(HEADS)]
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+
+
+def test_pair_shares_are_a_confusion_matrix(rng):
+    labels, labels_tr = torch.from_numpy(rng.integers(0, K, (2, 40, HEADS)))
+    found = pair_shares(labels, labels_tr, K)
+    assert found.shape == (HEADS, K, K)
+    for h in range(HEADS):
+        expected = confusion_matrix(labels[:, h], labels_tr[:, h], labels=range(K)) / 40
+        np.testing.assert_allclose(found[h], expected, rtol=1e-6)
+        assert torch.equal(pair_shares(labels[:, h], labels_tr[:, h], K), found[h])
 
 
 @pytest.mark.parametrize("penalty", [0.0, 3.0])

@@ -77,7 +77,8 @@ def only(**ranges):
 
 def test_names_and_callables(generator):
     assert make_augmentation(None, generator) is None
-    assert make_augmentation(torch.flip, generator) is torch.flip
+    x = images()
+    assert torch.equal(make_augmentation(torch.neg, generator)(x), -x)
     message = r"augment='flip' is unknown; expected None, one of \('affine', .*\) or a callable"
     with pytest.raises(ValueError, match=message):
         make_augmentation("flip", generator)

@@ -6,12 +6,10 @@ import pytest
 import torch
 
 from skdeepclust.training import computes_in_bfloat16, fast_matmul, resolve_device
+from skdeepclust.training._device import MATMUL, PRECISION, TF32
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
-without_mps = pytest.mark.skipif(
-    torch.backends.mps.is_available(), reason="needs a machine without MPS"
-)
 
 
 def test_auto_is_cuda_where_there_is_one():
@@ -38,9 +36,11 @@ def test_what_torch_does_not_know_is_named(device):
         resolve_device(device)
 
 
-@pytest.mark.parametrize("device", ["meta", "xpu", torch.device("meta")])
+@pytest.mark.parametrize("device", ["meta", "mps", "xpu", torch.device("meta")])
 def test_devices_of_other_kinds_are_refused(device):
-    with pytest.raises(ValueError, match=r"is not supported; expected a CPU, CUDA or MPS device"):
+    with pytest.raises(
+        ValueError, match="is not supported; expected 'auto', 'cpu' or a CUDA device"
+    ):
         resolve_device(device)
 
 
@@ -62,12 +62,6 @@ def test_cuda_index_too_high(monkeypatch, device, n_devices):
 def test_cuda_index_within_reach(monkeypatch, device):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device(device) == torch.device(device)
-
-
-@without_mps
-def test_mps_without_mps():
-    with pytest.raises(ValueError, match=r"sees no MPS device here; use device='auto'"):
-        resolve_device("mps")
 
 
 @pytest.mark.cuda
@@ -98,11 +92,21 @@ def test_fast_matmul_changes_nothing_on_the_cpu():
 
 
 def test_fast_matmul_is_switched_off_again_after_an_error():
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
+    before = getattr(MATMUL, PRECISION)
+    with pytest.raises(KeyError, match=str(TF32)), fast_matmul(torch.device("cuda")):
+        raise KeyError(getattr(MATMUL, PRECISION))
+    assert getattr(MATMUL, PRECISION) == before != TF32
+
+
+@pytest.mark.skipif(PRECISION != "fp32_precision", reason="needs torch 2.9")
+@pytest.mark.parametrize("asked", ["none", "ieee", "tf32"])
+def test_fast_matmul_is_for_cuda_and_leaves_what_was_asked_for(asked):
+    before, cpu = MATMUL.fp32_precision, torch.backends.mkldnn.matmul.fp32_precision
     try:
-        with pytest.raises(KeyError, match="'high'"), fast_matmul(torch.device("cuda")):
-            raise KeyError(torch.get_float32_matmul_precision())
-        assert torch.get_float32_matmul_precision() == "highest"
+        MATMUL.fp32_precision = asked
+        with fast_matmul(torch.device("cuda")):
+            assert MATMUL.fp32_precision == TF32
+            assert torch.backends.mkldnn.matmul.fp32_precision == cpu
+        assert MATMUL.fp32_precision == asked
     finally:
-        torch.set_float32_matmul_precision(before)
+        MATMUL.fp32_precision = before
