@@ -1,6 +1,7 @@
 """``python -m benchmarks``: where the package stands.
 
-Without arguments: our estimators and their peers on small data, in minutes, and the table of it.
+Without arguments: our estimators and their peers on the smaller data, one seed, in half an hour,
+and the table of it (``peers --data "digits, 1,797"``: in seven minutes).
 
     python -m benchmarks peers --budget full        all data sets, three seeds: hours on two cores
     python -m benchmarks papers --budget quick      the papers' rows on subsets; default, full

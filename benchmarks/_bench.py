@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -27,9 +28,11 @@ class Bench:
     def __init__(self, name: str, title: str):
         self.name, self.title = name, title
         self.only: list[str] = []
+        self.asked: set[str] = set()
 
     def measure(self, experiment, method, estimator, seed, X, y, **details):
         """Time and score ``estimator.fit_predict(X)``, unless it is done or not asked for."""
+        self.asked.add(method)
         if self.only and method not in self.only:
             return
         if isinstance(estimator, BaseDeepClusterer):
@@ -57,6 +60,8 @@ class Bench:
         self.only = arguments.only
         function, n_seeds = experiments[arguments.experiment]
         function(list(range(n_seeds)) if arguments.seeds is None else arguments.seeds)
+        if unknown := set(self.only) - self.asked:
+            raise SystemExit(f"no methods {sorted(unknown)}; expected some of {sorted(self.asked)}")
 
     def table(self) -> None:
         records = load(self.name)
@@ -85,8 +90,12 @@ class Bench:
 
 def write_table(name: str, lines: list[str], records) -> None:
     """``results/<name>.md``, with what it was measured on."""
-    first = records[0] if records else {"versions": versions(), "machine": machine()}
-    lines = [*lines, f"Versions: {first['versions']}. Machine: {first['machine']}."]
+    latest = max(records, key=lambda r: r.get("date", ""), default={}) if records else {}
+    on = dict(latest.get("machine") or machine())
+    threads = Counter(r["machine"]["torch_threads"] for r in records)
+    if len(threads) > 1:
+        on["torch_threads"] = ", ".join(f"{n} ({runs} runs)" for n, runs in sorted(threads.items()))
+    lines = [*lines, f"Versions: {latest.get('versions') or versions()}. Machine: {on}."]
     (results() / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 

@@ -1,7 +1,7 @@
 """What a user would otherwise reach for.
 
 Each is a function of the number of clusters and a seed to something with ``fit_predict`` of rows of
-numbers. Autoencoder-based ones have the network and the batch of StatDEC, and train longer.
+numbers. Autoencoder-based ones have StatDEC's dense network and its batch for it, and train longer.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from ._record import device
 
 # StatDEC's network.
 WIDTHS, LATENT = (500, 500, 1000), 10
-# How long peers train: steps, and the epochs they may make. StatDEC has half as many before the
-# joint training, and fewer epochs on large data.
+# How long peers train: steps, and the epochs they may make. StatDEC's dense layers have half as
+# many before the joint training, and fewer epochs on large data.
 PRETRAINING, TRAINING = (2000, 15, 100), (600, 10, 40)
 # Nearly as short as StatDEC's.
 SHORTER = (1000, 10, 100), (600, 6, 40)

@@ -7,6 +7,9 @@ import json
 import os
 import platform
 import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from time import perf_counter
@@ -84,15 +87,30 @@ def path_of(group: str, experiment: str, method: str, seed: int) -> Path:
     return results() / group / name
 
 
+@contextmanager
+def interrupts_raise() -> Iterator[None]:
+    """Ctrl-C ends a run: our estimators would call what was trained so far a fit."""
+
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def run(group: str, experiment: str, method: str, seed: int, X, y, fit_predict, **details) -> dict:
     """Time ``fit_predict(X)``, score it, and write the file; a finished run is not run again."""
     path = path_of(group, experiment, method, seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.exists():
         return json.loads(path.read_text())
-    start = perf_counter()
-    labels = fit_predict(X)
-    seconds = perf_counter() - start
+    with interrupts_raise():
+        start = perf_counter()
+        labels = fit_predict(X)
+        seconds = perf_counter() - start
     record = {
         "experiment": experiment,
         "method": method,

@@ -342,7 +342,8 @@ def table() -> None:
         "",
         "## Rows",
         "",
-        f"Two joint epochs of StatDEC on {FEATURES} columns, one thread.",
+        f"A fit of StatDEC on {FEATURES} columns: one epoch of pretraining, a start by k-means, "
+        "two joint epochs; one thread.",
         "",
         "| rows | seconds | MiB above the start |",
         "| ---: | ---: | ---: |",

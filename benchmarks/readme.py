@@ -159,7 +159,8 @@ def data_sets() -> str:
         cells = []
         for method in shown:
             accuracy, seconds = (_median(methods[method], key) for key in ("acc", "seconds"))
-            cell = f"**{accuracy:.3f}**" if accuracy == best else f"{accuracy:.3f}"
+            cell = f"{accuracy:.3f}"
+            cell = f"**{cell}**" if cell == f"{best:.3f}" else cell
             cells += [f"{method} " * (method == other) + f"{cell}, {seconds:.0f} s"]
         seeds = sorted({len(methods[method]) for method in shown})
         lines += [f"| {name} | {' or '.join(map(str, seeds))} | {' | '.join(cells)} |"]

@@ -128,7 +128,7 @@ class BaseDeepClusterer(
     def _objective(self, run: Run) -> float:
         """How good the run is, without labels; higher is better.
 
-        Losses do not say: on digits they do not go with accuracy, and this does.
+        By default what neighbours tell: with accuracy it goes on most data, losses on some.
         """
         return run.information(run.labels, self.n_clusters)
 
@@ -138,7 +138,7 @@ class BaseDeepClusterer(
     def from_paper(cls, dataset, **params):
         """An estimator with the paper's own settings instead of our defaults.
 
-        Its long schedule is meant for a GPU; the default settings reach more in minutes.
+        Their long schedules are meant for a GPU.
 
         Parameters
         ----------

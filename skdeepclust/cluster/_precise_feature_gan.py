@@ -366,7 +366,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     training generator and critic by themselves do not find one pixel of 64, and keep it where the
     start has. Whether there was a start is seen in ``history_``.
 
-    Seeds differ; ``n_init=5`` keeps the best of five by a score that goes with accuracy.
+    Seeds differ; ``n_init=5`` keeps the best of five by a score that goes with accuracy in part.
 
     The paper's λ = 100 is for 900,000 steps. On the ring of eight blobs λ = 1 finds them within
     500, where λ = 10 loses some; figures, and where the method does not find what it should in so
