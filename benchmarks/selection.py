@@ -149,12 +149,11 @@ def table() -> None:
         "",
         "## Does the score that `n_init` chooses by go with accuracy?",
         "",
-        "On scikit-learn's digits unless another set is named, rank correlation with accuracy "
-        "over runs: of `restart_scores_`, and of others that one could choose by, which are what "
-        "the clusters of samples and of their neighbours in the data tell of each other (the score "
-        "itself but for NeuralMixtureEM), the silhouette in the embedding, and the last loss, "
-        "negative. Last what the best of five by the score, drawn again and again from these, "
-        "would have.",
+        "Rank correlation with accuracy over runs, on scikit-learn's digits unless another set is "
+        "named: of the score, `restart_scores_`; of what the clusters of samples and of their "
+        "neighbours in the data tell of each other (the score itself but for NeuralMixtureEM); of "
+        "the silhouette in the embedding; of the last loss, negative. The last column is the "
+        "median accuracy of the best of five runs by the score.",
         "",
         "| estimator | runs | score | neighbours | silhouette | loss | median ACC | "
         "median of the best of five |",

@@ -162,7 +162,8 @@ def load(
     Returns
     -------
     estimator
-        Fitted; on the same device it predicts bit for bit what it predicted before.
+        Fitted; on the same device it predicts bit for bit what it predicted before. What
+        ``set_output`` was given is not kept.
 
     Raises
     ------

@@ -20,7 +20,7 @@ from skdeepclust import DVC, Checkpoint, NeuralMixtureEM, PreciseFeatureGAN, Sta
 from skdeepclust.cluster._checkpoint import CheckpointFile
 from skdeepclust.cluster._run import STEPS_BACK, Run
 from skdeepclust.exceptions import CheckpointError, CheckpointWarning, NonFiniteLossWarning
-from skdeepclust.training import Interrupt
+from skdeepclust.training import Interrupt, _interrupt
 
 SMALL = {
     StatDEC: {
@@ -399,11 +399,12 @@ def test_a_second_interrupt_raises(X):
 
 def test_a_second_interrupt_may_come_in_the_next_fit(X, monkeypatch):
     """Ctrl-C in a search ends one fit, and the next one begins."""
+    monkeypatch.setattr(_interrupt, "AGAIN", 3600)  # however slow the machine
     with pytest.warns(UserWarning, match="a second Ctrl-C"):
         small(StatDEC, n_init=1, callbacks=[CtrlC(5)]).fit(X)
     with pytest.raises(KeyboardInterrupt):
         small(StatDEC, n_init=1, callbacks=[CtrlC(5)]).fit(X)
-    monkeypatch.setattr(Interrupt, "_latest", Interrupt._latest - 6)
+    monkeypatch.setattr(Interrupt, "_latest", Interrupt._latest - 3601)
     with pytest.warns(UserWarning, match="a second Ctrl-C"):
         small(StatDEC, n_init=1, callbacks=[CtrlC(5)]).fit(X)
 
