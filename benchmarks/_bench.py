@@ -90,12 +90,12 @@ class Bench:
 
 def write_table(name: str, lines: list[str], records) -> None:
     """``results/<name>.md``, with what it was measured on."""
-    latest = max(records, key=lambda r: r.get("date", ""), default={}) if records else {}
-    on = dict(latest.get("machine") or machine())
-    threads = Counter(r["machine"]["torch_threads"] for r in records)
+    here = {"versions": versions(), "machine": machine()}
+    latest = max(records, key=lambda r: r.get("date", ""), default=here)
+    on, threads = dict(latest["machine"]), Counter(r["machine"]["torch_threads"] for r in records)
     if len(threads) > 1:
         on["torch_threads"] = ", ".join(f"{n} ({runs} runs)" for n, runs in sorted(threads.items()))
-    lines = [*lines, f"Versions: {latest.get('versions') or versions()}. Machine: {on}."]
+    lines = [*lines, f"Versions: {latest['versions']}. Machine: {on}."]
     (results() / f"{name}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))
 

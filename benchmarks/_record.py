@@ -91,7 +91,11 @@ def path_of(group: str, experiment: str, method: str, seed: int) -> Path:
 def interrupts_raise() -> Iterator[None]:
     """Ctrl-C ends a run: our estimators would call what was trained so far a fit."""
 
+    asked = False
+
     def stop(number, frame):
+        nonlocal asked
+        asked = True
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGINT, stop)
@@ -99,6 +103,8 @@ def interrupts_raise() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+    if asked:  # amid the callbacks, whose own way to end a fit it is to raise this
+        raise KeyboardInterrupt
 
 
 def run(group: str, experiment: str, method: str, seed: int, X, y, fit_predict, **details) -> dict:

@@ -12,10 +12,10 @@ import numpy as np
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 GRAY = ("1", "L", "LA")
-# pandas' name for a first column that has none.
-UNNAMED = "Unnamed: 0"
 # Of 8 bits; what has more would lose them.
 COLORED = ("P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "CMYK", "YCbCr", "LAB", "HSV", "La")
+# pandas' name for a first column that has none.
+UNNAMED = "Unnamed: 0"
 
 
 @dataclass
@@ -93,14 +93,12 @@ def _read_npz(path: Path) -> np.ndarray:
 
 
 def _read_table(path: Path, suffix: str, drop: tuple[str, ...]):
+    if suffix == ".csv":
+        _require_header(path, drop)
     try:
         import pandas
 
-        if suffix == ".csv":
-            _require_header(path, drop)
-            table = pandas.read_csv(path)
-        else:
-            table = pandas.read_parquet(path)
+        table = pandas.read_csv(path) if suffix == ".csv" else pandas.read_parquet(path)
     except ImportError as error:
         raise ImportError(
             f"reading {suffix} needs pandas, and .parquet pyarrow ({error}); install them with: "
@@ -122,8 +120,7 @@ def _read_table(path: Path, suffix: str, drop: tuple[str, ...]):
     words = list(table.select_dtypes(exclude=["number", "bool"]).columns)
     if words:
         raise ValueError(
-            f"the columns {words} of {path} are no numbers; leave them out with "
-            + " ".join(f"--drop {name!r}" for name in words)
+            f"the columns {words} of {path} are no numbers; leave them out with {_dropping(words)}"
         )
     missing = table.isna()
     if missing.any(axis=None):
@@ -131,29 +128,34 @@ def _read_table(path: Path, suffix: str, drop: tuple[str, ...]):
         row = int(missing.any(axis=1).to_numpy().argmax())
         raise ValueError(
             f"the columns {names} of {path} have missing values, the first in row {row}; fill "
-            "them, leave out those rows, or these columns with "
-            + " ".join(f"--drop {name!r}" for name in names)
+            f"them, leave out those rows, or these columns with {_dropping(names)}"
         )
     return table
+
+
+def _dropping(names: list[str]) -> str:
+    return " ".join(f"--drop {name!r}" for name in names)
 
 
 def _require_header(path: Path, drop: tuple[str, ...]) -> None:
     """Refuse what pandas would misread without a word."""
     with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         line = file.readline()
-    names = next(csv.reader([line]), [])
+    names = next(csv.reader([line]), None)
+    if not names:
+        return  # pandas tells of an empty file
     if len(names) == 1 and (";" in line or "\t" in line):
         raise ValueError(
             f"the columns of {path} are separated by {';' if ';' in line else 'tabs'}; expected "
             "commas, and points in the numbers"
         )
-    if names and not names[0].strip() and UNNAMED not in drop:
+    if not names[0].strip() and UNNAMED not in drop:
         raise ValueError(
             f"the first column of {path} has no name, as row numbers have none; leave it out with "
-            f"--drop {UNNAMED!r}, or give it a name"
+            f"{_dropping([UNNAMED])}, or give it a name"
         )
     counted = [str(i) for i in range(len(names))]  # what pandas calls columns without names
-    if names and names != counted and all(_is_number(name) for name in names):
+    if names != counted and all(_is_number(name) for name in names):
         raise ValueError(f"the first row of {path} is numbers; expected names of the columns")
 
 

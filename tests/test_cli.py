@@ -198,7 +198,9 @@ def test_errors_are_one_line(folder, tmp_path, monkeypatch, capsys, arguments, m
 def test_tables_that_would_be_misread_are_refused(tmp_path, capsys, table, message):
     (tmp_path / "t.csv").write_text(table)
     assert main(["fit", str(tmp_path / "t.csv"), "--out", str(tmp_path / "run")]) == 1
-    assert message.format(tmp_path) in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert message.format(tmp_path) in said
+    assert said.count("t.csv") == 1
     assert not (tmp_path / "run").exists()
 
 

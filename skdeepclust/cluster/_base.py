@@ -253,10 +253,9 @@ class BaseDeepClusterer(
             ended = resumed is not None and resumed["done"]
             with seeded_construction(seed):
                 module = self._empty_module(len(rows)) if ended else self._build_module(run)
+                if callable(self.augment) and not ended:
+                    make_augmentation(self.augment, run.generator)(rows[:2])  # which checks it
             run.module = module.to(rows.device)
-            if callable(self.augment) and not ended:
-                with seeded_construction(seed):
-                    make_augmentation(self.augment, run.generator)(rows[:2])
             run.net = PhasedNet(
                 run.module,
                 batch_size=self._resolve_batch_size(len(rows)),

@@ -128,7 +128,7 @@ class NeighborInformation:
         if beside is not None:
             self.chosen = beside.chosen
         else:
-            size = min(len(X), affordable(COMPARED, X.shape[1], 2))
+            size = affordable(COMPARED, X.shape[1], 2)
             self.chosen = torch.from_numpy(np.random.RandomState(0).permutation(len(X))[:size])
 
     @property

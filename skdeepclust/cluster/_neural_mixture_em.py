@@ -202,7 +202,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         What makes the transformed copy. For images, "affine" rotates, scales and shifts a little,
         "strong_affine" does so further and shears, "image" is "affine" and a change of colours; a
         callable maps a batch (n, C, H, W) to another. "neighbors" takes one of the sample's ten
-        nearest neighbours, among at most 5,000 others, in its place. "auto" is "strong_affine" for
+        nearest neighbours, among at most 5,000 samples, in its place. "auto" is "strong_affine" for
         images and "neighbors" for vectors. None: eq. 6 alone.
     objective : {"em", "consistency", "two_fold"}, default='em'
         The EM step; a step down ``KL(p ‖ q)`` with q the posterior of the transformed copy (eq. 8);
@@ -643,7 +643,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
     @torch.inference_mode()
     def _unsupervised_scores(self, run: Run, heads: MixtureHeads) -> tuple[Tensor, Tensor]:
         """How good each mixture is without labels, (n_heads,): how well copies tell its clusters,
-        or eq. 6 where there are no copies. And the clusters, (n, n_heads)."""
+        or eq. 6 where there are no copies. And the clusters of the samples that this was found out
+        on, drawn anew, (SCORED_SAMPLES, n_heads)."""
         module, n = run.module, len(run.rows)
         module.eval()
         rounds = math.ceil(SCORED_SAMPLES / n)  # small data is seen several times, in other copies

@@ -272,7 +272,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             callable or None, default='auto'
         What makes the copies of samples for which the classifier's answers shall be the same.
         "neighbors" takes one of the ten nearest neighbours of a sample in its place, among at most
-        5,000 others, and 20,000 where the classifier settles. The others are for images: "affine",
+        5,000 samples, and 20,000 where the classifier settles. The others are for images: "affine",
         "strong_affine", "image" and a callable on batches (n, C, H, W) warp the sample,
         "warped_neighbors" one of its neighbours by "strong_affine"; the generated samples that the
         classifier learns from go through the same warp. "auto" is "warped_neighbors" for images and

@@ -14,7 +14,7 @@ from sklearn.utils import check_random_state
 
 from .._version import __version__
 from .._whole_file import write_whole
-from ..metrics import balanced_clustering_accuracy, clustering_accuracy, per_class_recall
+from ..metrics import balanced_clustering_accuracy, clustering_accuracy
 from ._confusion import ConfusionDisplay
 from ._embedding import VIEWS, into_plane, opacity_of
 from ._gallery import ClusterProfilesDisplay, ends, rank
@@ -91,8 +91,6 @@ def report(estimator, X, path, labels=None, *, view="pca", random_state=0):
         )
     if len(proba) < 2:
         raise ValueError(f"X holds {len(proba)} sample; expected at least 2, to lie in a plane")
-    if labels is not None:
-        per_class_recall(labels, proba.argmax(1))  # which refuses what are no labels
     page = _Page(estimator, X, proba, labels, view, check_random_state(random_state))
     write_whole(path, page.render().encode())
 
@@ -104,6 +102,7 @@ class _Page:
         self.estimator, self.proba, self.view = estimator, proba, view
         self.clusters, self.confidence = proba.argmax(1), proba.max(1)
         self.classes = None if classes is None else np.asarray(classes)
+        self.scores = self._scores()  # first, since it refuses what are no classes
         self.feature_names = getattr(estimator, "feature_names_in_", None)
         self.X = np.asarray(X)
         self.embedding = np.asarray(estimator.transform(X))
@@ -139,7 +138,7 @@ class _Page:
             facts=self._facts(),
             parameters=self._parameters(),
             pictures=self._pictures(),
-            scores=self._scores(),
+            scores=self.scores,
             bokeh=Resources("inline", components=["bokeh"]).render(),
             script=script,
             plot=plot,

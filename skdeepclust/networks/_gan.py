@@ -230,10 +230,12 @@ def make_gan(
     Raises
     ------
     ValueError
-        When the name is unknown, or the shape does not suit the network.
+        When the name is unknown, the shape does not suit the network, or there is no hidden layer.
     """
     if network not in GANS:
         raise ValueError(f"network={network!r} is unknown; expected one of {sorted(GANS)}")
+    if hidden_dims is not None and not len(hidden_dims):
+        raise ValueError(f"hidden_dims={hidden_dims!r}; expected at least one hidden layer")
     if network == "cnn":
         require_images("network='cnn'", input_shape)
     Generator, Judge = GANS[network]

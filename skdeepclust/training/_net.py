@@ -211,7 +211,7 @@ class PhasedNet(NeuralNet):
         self.module_.train()
         # Not for what follows a training: predict must come to the same labels.
         with fast_matmul(rows.device):
-            self.notify("on_train_begin", X=rows, y=None)
+            self.notify("on_train_begin", X=rows)
             while done < math.ceil(epochs) and not self.stop_reason_:
                 self.notify("on_epoch_begin", dataset_train=rows)
                 self.notes_ = {"phase": name}
@@ -228,7 +228,7 @@ class PhasedNet(NeuralNet):
                 done += 1
                 if not self.interrupt.asked:
                     self.keeper.epoch_ends(self, done, n_batches)
-            self.notify("on_train_end", X=rows, y=None)
+            self.notify("on_train_end", X=rows)
         return self.stop_reason_ or "max_epochs"
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):

@@ -98,6 +98,7 @@ def test_judges_share_nothing():
         ),
         (("cnn", (6,), 4, 3), "network='cnn' needs images"),
         (("cnn", (1, 64, 64), 4, 3, (8, 8)), "side of 64 need 4 to come down to 4"),
+        (("mlp", (6,), 4, 3, ()), r"hidden_dims=\(\); expected at least one hidden layer"),
     ],
 )
 def test_errors_name_what_was_expected(arguments, message):
