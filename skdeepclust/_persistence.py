@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from ._tensor_file import decode, encode, read, require_trust, versions, write
 from .exceptions import ModelFileError
+from .training import seeded_construction
 
 # What an estimator has after fit, beside its module.
 ARRAYS = ("labels_", "cluster_centers_", "cluster_sizes_", "restart_scores_")
@@ -41,12 +43,15 @@ NOT_KEPT = ("checkpoint",)
 
 
 def settings(module: nn.Module) -> dict[str, Any]:
-    """What a fitted module has beside its tensors: numbers and words found out from the data."""
-    return {
-        name: value
-        for name, value in vars(module).items()
-        if name != "training" and isinstance(value, (bool, int, float, str))
-    }
+    """What a fitted module and our modules in it have beside tensors: numbers and words."""
+    found = {}
+    for path, part in module.named_modules():
+        if type(part).__module__.startswith(f"{__package__}."):
+            for name, value in vars(part).items():
+                value = value.item() if isinstance(value, np.generic) else value
+                if name != "training" and isinstance(value, (bool, int, float, str)):
+                    found[f"{path}.{name}".lstrip(".")] = value
+    return found
 
 
 def apply_settings(module: nn.Module, values: Mapping[str, Any]) -> None:
@@ -56,7 +61,8 @@ def apply_settings(module: nn.Module, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if type(value) is not type(known[name]):
             raise ModelFileError(f"the module's {name}={value!r} is of another type")
-        setattr(module, name, value)
+        part, _, attribute = name.rpartition(".")
+        setattr(module.get_submodule(part), attribute, value)
 
 
 def build(estimator, tensors: Mapping[str, Tensor]) -> nn.Module:
@@ -70,7 +76,7 @@ def build(estimator, tensors: Mapping[str, Tensor]) -> nn.Module:
     # trusted, may compute with numbers while it is built.
     place = torch.device("cpu" if callable(estimator.network) else "meta")
     try:
-        with place:
+        with seeded_construction(0), place:  # whose draws are for nothing, and not the caller's
             module = estimator._empty_module(len(estimator.labels_))
     except (ValueError, TypeError, RuntimeError, OverflowError) as error:
         raise ModelFileError(f"the file's parameters make no network: {error}") from error
@@ -117,6 +123,7 @@ def save(estimator, path: str | os.PathLike[str]) -> None:
             f"{name} is not one of this package's estimators, {sorted(registry())}; a subclass can "
             "be pickled instead"
         )
+    estimator._validate_params()
     module = estimator.module_
     tensors = {
         f"module.{n}": t.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -125,7 +132,7 @@ def save(estimator, path: str | os.PathLike[str]) -> None:
     for attribute in ARRAYS:
         tensors[f"fitted.{attribute}"] = torch.tensor(getattr(estimator, attribute))
     try:
-        build(estimator, tensors)
+        apply_settings(build(estimator, tensors), settings(module))
     except ModelFileError as error:
         raise ValueError(
             f"{name} has other parameters than those it was fitted with, and could not be read "

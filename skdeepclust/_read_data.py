@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +92,6 @@ def _read_npz(path: Path) -> np.ndarray:
 
 
 def _read_table(path: Path, suffix: str, drop: tuple[str, ...]):
-    if suffix == ".csv":
-        _require_header(path, drop)
     try:
         import pandas
 
@@ -106,12 +103,9 @@ def _read_table(path: Path, suffix: str, drop: tuple[str, ...]):
         ) from error
     except ValueError as error:  # of what is damaged or empty, it does not say the name
         raise ValueError(f"{path} is no {suffix} table: {error}") from error
-    if suffix == ".csv" and not table.index.equals(pandas.RangeIndex(len(table))):
-        raise ValueError(
-            f"rows of {path} have more values than its first row has names; expected commas "
-            "between the columns and points in the numbers"
-        )
     table.columns = [str(name) for name in table.columns]
+    if suffix == ".csv":
+        _require_read_right(path, table, drop)
     if unknown := [name for name in drop if name not in table.columns]:
         raise ValueError(f"{path} has no columns {unknown} to drop; it has {list(table.columns)}")
     table = table.drop(columns=list(drop))
@@ -137,34 +131,54 @@ def _dropping(names: list[str]) -> str:
     return " ".join(f"--drop {name!r}" for name in names)
 
 
-def _require_header(path: Path, drop: tuple[str, ...]) -> None:
-    """Refuse what pandas would misread without a word."""
-    with path.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        line = file.readline()
-    names = next(csv.reader([line]), None)
-    if not names:
-        return  # pandas tells of an empty file
-    if len(names) == 1 and (";" in line or "\t" in line):
+def _require_read_right(path: Path, table, drop: tuple[str, ...]) -> None:
+    """Refuse what pandas has misread without a word."""
+    import pandas
+
+    names = list(table.columns)
+    indexed = not table.index.equals(pandas.RangeIndex(len(table)))
+    words = table.select_dtypes(exclude=["number", "bool"])
+    if len(names) == 1 and (indexed or len(words.columns)):
+        for mark, word in ((";", "semicolons"), ("\t", "tabs")):
+            if mark in names[0]:
+                raise ValueError(
+                    f"the columns of {path} are separated by {word}; expected commas, and points "
+                    "in the numbers"
+                )
+    if indexed:
         raise ValueError(
-            f"the columns of {path} are separated by {';' if ';' in line else 'tabs'}; expected "
-            "commas, and points in the numbers"
+            f"rows of {path} have more values than its first row has names; expected commas "
+            "between the columns and points in the numbers"
         )
-    if not names[0].strip() and UNNAMED not in drop:
+    if UNNAMED in names and UNNAMED not in drop:
         raise ValueError(
             f"the first column of {path} has no name, as row numbers have none; leave it out with "
             f"{_dropping([UNNAMED])}, or give it a name"
         )
-    counted = [str(i) for i in range(len(names))]  # what pandas calls columns without names
-    if names != counted and all(_is_number(name) for name in names):
-        raise ValueError(f"the first row of {path} is numbers; expected names of the columns")
+    # Numbers in a row are what tables without names have for them; years are too.
+    if all(_is_number(name) for name in names) and not _in_a_row(names):
+        raise ValueError(
+            f"the first row of {path} is numbers; expected names of the columns: put some above "
+            "it, or where it has them, a letter before each"
+        )
 
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
+def _is_number(name: str) -> bool:
+    """Also where pandas has put the count of its like behind it: 0.0, 0.0.1, 0.0.2."""
+    for word in (name, name.rpartition(".")[0]):
+        try:
+            float(word)
+        except ValueError:
+            continue
+        return True
+    return False
+
+
+def _in_a_row(names: list[str]) -> bool:
+    first = names[0]
+    if not first.isdecimal() or (len(names) == 1 and first != "0"):
         return False
-    return True
+    return names == [str(number) for number in range(int(first), int(first) + len(names))]
 
 
 def _read_images(folder: Path, shape: tuple[int | None, int | None, int | None]) -> Data:

@@ -53,7 +53,7 @@ def encode(value: Any, name: str) -> Any:
     if isinstance(value, tuple):
         return {"$tuple": [encode(item, name) for item in value]}
     if isinstance(value, Mapping):
-        return {str(key): encode(item, name) for key, item in value.items()}
+        return as_items([(encode(key, name), encode(item, name)) for key, item in value.items()])
     if isinstance(value, np.ndarray):
         kind = "object" if value.dtype == object else value.dtype.str
         return {"$array": encode(value.tolist(), name), "dtype": kind}
@@ -72,6 +72,12 @@ def encode(value: Any, name: str) -> Any:
     )
 
 
+def as_items(items: list[tuple[Any, Any]]) -> dict[str, Any]:
+    """A dict of encoded keys and values as JSON, whose keys are words."""
+    plain = all(isinstance(key, str) and not key.startswith("$") for key, _ in items)
+    return dict(items) if plain else {"$items": [list(item) for item in items]}
+
+
 def decode(value: Any) -> Any:
     """The inverse of :func:`encode`, of a value whose imports are trusted."""
     if isinstance(value, list):
@@ -84,6 +90,8 @@ def decode(value: Any) -> Any:
     content = value[kind]
     if kind == "$tuple":
         return tuple(decode(content))
+    if kind == "$items":
+        return {decode(key): decode(item) for key, item in content}
     if kind == "$array":
         return np.array(content, dtype=plain_dtype(value["dtype"]))
     if kind == "$history":

@@ -135,6 +135,13 @@ def test_force_replaces_a_run(folder, tmp_path, capsys):
     assert model.feature_names_in_.tolist() == ["width", "height", "depth"]
 
 
+def test_phases_without_epochs_are_no_lines(folder, tmp_path, capsys):
+    arguments = ["fit", str(folder / "table.csv"), "--drop", "kind", "--out", str(tmp_path / "run")]
+    few = ["--n-clusters", "2", "--set", "pretrain_epochs=0", "--set", "max_epochs=1"]
+    assert main([*arguments, "--method", "stat-dec", "--no-report", *few]) == 0
+    assert capsys.readouterr().err.startswith("cluster: 1 epochs, loss ")
+
+
 def test_report_and_predict_write_files(run, folder, tmp_path, capsys):
     model, images = str(run[0] / "model.safetensors"), str(folder / "images")
     page, labels = tmp_path / "page.html", tmp_path / "labels.csv"
@@ -186,10 +193,13 @@ def test_errors_are_one_line(folder, tmp_path, monkeypatch, capsys, arguments, m
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("a;b\n1,5;2\n3,5;4\n", "are separated by ;; expected commas"),
+        ("a;b\n1,5;2\n3,5;4\n", "are separated by semicolons; expected commas"),
         ("a\tb\n1\t2\n", "are separated by tabs; expected commas"),
+        ("\t".join("ab" * 40_000) + "\n" + "\t".join("12" * 40_000), "are separated by tabs"),
         ("a,b\n1,2,3\n4,5,6\n", "more values than its first row has names"),
         ("1.5,2\n3,4\n", "is numbers; expected names of the columns"),
+        ("0.0,5.0,0.0\n3,4,5\n", "is numbers; expected names of the columns"),
+        ("400.0,402.5\n3,4\n", "a letter before each"),
         (",a,b\n0,1,2\n1,3,4\n", "leave it out with --drop 'Unnamed: 0'"),
         ("a,b\n", "has columns, but no rows"),
         ("a,b,c\n1,2,3\n1,,3\n1,2,\n", "['b', 'c'] of {}/t.csv have missing values, the first"),
@@ -204,12 +214,26 @@ def test_tables_that_would_be_misread_are_refused(tmp_path, capsys, table, messa
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("table", ["0,1\n1.5,2\n3,4\n", ",a,b\n0,1.5,2\n1,3,4\n"])
-def test_tables_of_pandas(tmp_path, table):
-    (tmp_path / "t.csv").write_text(table)
-    drop = ("Unnamed: 0",) if table.startswith(",") else ()
+@pytest.mark.parametrize(
+    ("table", "drop"),
+    [
+        ("0,1\n1.5,2\n3,4\n", ()),
+        (",a,b\n0,1.5,2\n1,3,4\n", ("Unnamed: 0",)),
+        ("2019,2020\n1.5,2\n3,4\n", ()),
+        (" ,a\n1.5,2\n3,4\n", ()),
+        ("\n\ufeffa,b\r\n1.5,2\r\n3,4\r\n", ()),
+        ('"weight; kg","c\td"\n1.5,2\n3,4\n', ()),
+    ],
+)
+def test_tables_are_read_as_they_are_meant(tmp_path, table, drop):
+    (tmp_path / "t.csv").write_text(table, encoding="utf-8")
     X = read_data(tmp_path / "t.csv", drop=drop).X
     assert X.to_numpy().tolist() == [[1.5, 2], [3, 4]]
+
+
+def test_a_column_may_have_a_semicolon_in_its_name(tmp_path):
+    (tmp_path / "t.csv").write_text('"weight; kg"\n1.5\n3\n')
+    assert list(read_data(tmp_path / "t.csv").X.columns) == ["weight; kg"]
 
 
 @pytest.mark.parametrize(

@@ -277,6 +277,8 @@ def test_sparse_data(Estimator, X):
         ({"augment": "blur"}, "'augment' parameter"),
         ({"hidden_dims": (0,)}, r"hidden_dims=\(0,\); expected integers of at least 1, not 0"),
         ({"hidden_dims": (8, 2.5)}, "not 2.5"),
+        ({"hidden_dims": [True, 4]}, "not True"),
+        ({"input_shape": [(1,), (1,), (5,)]}, r"not \(1,\)"),
         ({"callbacks": [object()]}, "expected skorch callbacks"),
     ],
 )
@@ -293,7 +295,7 @@ def test_bad_parameters(Estimator, X, params, message):
 @pytest.mark.parametrize(
     ("augment", "returned"),
     [
-        (lambda x: x[:, :, :3], r"a tensor of shape \(2, 1, 3, 6\)"),
+        (lambda x: x[:, :, :3], r"a tensor of shape \(\d+, 1, 3, 6\)"),
         (lambda x: x.double(), "a tensor .*, torch.float64"),
         (lambda x: None, "NoneType"),
     ],
@@ -308,6 +310,27 @@ def test_augmentations_are_tried_before_the_training(Estimator, images, augment,
 
 
 @each
+def test_augmentations_may_need_a_batch(Estimator, images):
+    def batched(x):
+        assert len(x) >= 8
+        return x
+
+    small(Estimator, augment=batched).fit(images)
+
+
+@each
+def test_callbacks_as_skorch_takes_them(Estimator, X):
+    told = []
+
+    class Tell(Callback):
+        def on_train_begin(self, net, **kwargs):
+            told.append(net.phase_)
+
+    small(Estimator, callbacks=[["tell", Tell()], ("tell too", Tell), ("none", None)]).fit(X)
+    assert told
+
+
+@each
 def test_channels_that_come_last_are_told(Estimator, images):
     last = images.transpose(0, 2, 3, 1)
     with pytest.warns(UserWarning, match=r"give X.transpose\(0, 3, 1, 2\)"):
@@ -316,6 +339,7 @@ def test_channels_that_come_last_are_told(Estimator, images):
         warnings.filterwarnings("error", message="X of shape")
         small(Estimator, max_epochs=1).fit(images)
         small(Estimator, max_epochs=1, input_shape=last.shape[1:]).fit(last)
+        small(Estimator, max_epochs=1, network="mlp").fit(images.reshape(len(images), 9, 4, 1))
 
 
 @each

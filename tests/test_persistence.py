@@ -21,7 +21,14 @@ from skorch.callbacks import Callback
 from torch import nn
 
 import skdeepclust
-from skdeepclust import DVC, NeuralMixtureEM, StatDEC, _tensor_file, _whole_file
+from skdeepclust import (
+    DVC,
+    NeuralMixtureEM,
+    PreciseFeatureGAN,
+    StatDEC,
+    _tensor_file,
+    _whole_file,
+)
 from skdeepclust.exceptions import ModelFileError
 
 ESTIMATORS = list(skdeepclust._persistence.registry().values())
@@ -114,6 +121,34 @@ def test_parameters_of_another_network_are_not_saved(Estimator, X, path):
     assert not path.exists()
 
 
+@pytest.mark.parametrize(
+    ("Estimator", "params"),
+    [
+        (PreciseFeatureGAN, {"noise_dim": np.int64(2)}),
+        (StatDEC, {"variational": np.False_}),
+    ],
+)
+def test_parameters_of_numpy(Estimator, X, path, params):
+    model = short(Estimator, **params).fit(X)
+    model.save(path)
+    assert np.array_equal(skdeepclust.load(path, "cpu").predict_proba(X), model.predict_proba(X))
+
+
+@pytest.mark.parametrize("change", [{"temperature": 2.0}, {"prior": "uniform"}])
+def test_parameters_changed_after_the_fit_change_nothing(X, path, change):
+    model = short(NeuralMixtureEM).fit(X).set_params(**change)
+    expected = model.predict_proba(X)
+    model.save(path)
+    assert np.array_equal(skdeepclust.load(path, "cpu").predict_proba(X), expected)
+
+
+def test_parameters_out_of_range_are_not_saved(X, path):
+    model = short(StatDEC).fit(X).set_params(lr=-1.0)
+    with pytest.raises(ValueError, match="'lr' parameter"):
+        model.save(path)
+    assert not path.exists()
+
+
 def test_folders_are_named(X, tmp_path):
     model = short(StatDEC).fit(X)
     with pytest.raises(IsADirectoryError, match="is a folder; expected"):
@@ -200,6 +235,8 @@ def test_what_is_imported_must_be_trusted(X, path, monkeypatch):
     params = {"network": Linear, "statistics_pooling": False, "init": KMeans(3, n_init=2)}
     monkeypatch.setitem(__import__("sys").modules, Linear.__module__, inspect.getmodule(Linear))
     model = short(StatDEC, **params).fit(X)
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
     model.save(path)
     network, kmeans = f"{__name__}:Linear", "sklearn.cluster._kmeans:KMeans"
     with pytest.raises(ModelFileError, match=rf"asks to import .*{kmeans}, {network}.*trusted="):
@@ -207,6 +244,7 @@ def test_what_is_imported_must_be_trusted(X, path, monkeypatch):
     with pytest.raises(ModelFileError, match="asks to import"):
         skdeepclust.load(path, trusted=[network])
     again = skdeepclust.load(path, "cpu", trusted=[network, kmeans])
+    assert torch.equal(torch.get_rng_state(), before)
     assert np.array_equal(again.transform(X), model.transform(X))
     assert again.network is Linear
     assert again.init.n_init == 2

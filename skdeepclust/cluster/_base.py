@@ -184,8 +184,8 @@ class BaseDeepClusterer(
 
     def _fit(self, X):
         self._validate_params()
-        for name in ("hidden_dims", "input_shape"):
-            require_widths(name, getattr(self, name, None))
+        require_widths("hidden_dims", getattr(self, "hidden_dims", None), nested=True)
+        require_widths("input_shape", self.input_shape)
         require_callbacks(self.callbacks)
         device = resolve_device(self.device)
         rows = self._validate_training_data(X, device)
@@ -254,7 +254,8 @@ class BaseDeepClusterer(
             with seeded_construction(seed):
                 module = self._empty_module(len(rows)) if ended else self._build_module(run)
                 if callable(self.augment) and not ended:
-                    make_augmentation(self.augment, run.generator)(rows[:2])  # which checks it
+                    warp = make_augmentation(self.augment, run.generator)
+                    warp(rows[: self._resolve_batch_size(len(rows))])  # which checks it
             run.module = module.to(rows.device)
             run.net = PhasedNet(
                 run.module,
@@ -320,7 +321,7 @@ class BaseDeepClusterer(
                     f"input_shape={asked} needs {math.prod(asked)} features, but X has {d}; give "
                     "the (channels, height, width) whose product is the number of features"
                 )
-        elif image_shape is not None and image_shape[2] in (1, 3, 4) and image_shape[0] > 4:
+        elif image_shape is not None and image_shape[2] in (1, 3, 4) and min(image_shape[:2]) > 4:
             warnings.warn(
                 f"X of shape {(n, *image_shape)} is read as images of {image_shape[0]} channels "
                 f"and {image_shape[1]} x {image_shape[2]} pixels; where channels come last, give "
@@ -518,20 +519,25 @@ def _run_alone(estimator: BaseDeepClusterer, X: np.ndarray, device: str, seed: i
     return estimator._run(estimator._as_rows(X, torch.device(device)), seed).ended()
 
 
-def require_widths(name: str, value) -> None:
-    """Refuse what are no positive integers, or sequences of them."""
-    if value is None:
-        return
-    for width in value:
-        of_one = [width] if np.ndim(width) == 0 else width
-        if not all(isinstance(w, Integral) and w >= 1 for w in of_one):
+def require_widths(name: str, value, *, nested: bool = False) -> None:
+    """Refuse what are no positive integers; ``nested``, or sequences of them."""
+
+    def is_width(w) -> bool:
+        return isinstance(w, Integral) and not isinstance(w, bool) and w >= 1
+
+    for width in () if value is None else value:
+        of_one = width if nested and np.ndim(width) == 1 else [width]
+        if not all(is_width(w) for w in of_one):
             raise ValueError(f"{name}={value!r}; expected integers of at least 1, not {width!r}")
 
 
 def require_callbacks(callbacks) -> None:
     """Refuse what skorch does not take for a callback."""
     for given in callbacks or []:
-        callback = given[1] if isinstance(given, tuple) and len(given) == 2 else given
+        named = isinstance(given, (tuple, list)) and len(given) == 2
+        callback = given[1] if named else given
+        if named and callback is None:  # skorch's way to leave one out
+            continue
         kind = callback if inspect.isclass(callback) else type(callback)
         if not issubclass(kind, Callback):
             raise ValueError(

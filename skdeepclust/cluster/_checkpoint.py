@@ -20,13 +20,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._tensor_file import decode, encode, read, versions, write
+from .._tensor_file import as_items, decode, encode, imports, read, require_trust, versions, write
 from ..exceptions import CheckpointError, CheckpointWarning, ModelFileError
 from ..training import Rows
 
 # Parameters that a fit may be taken up with other values of.
 FREE = ("checkpoint", "callbacks", "verbose", "device", "n_jobs", "random_state")
-TENSOR, ITEMS = "$tensor", "$items"
+TENSOR = "$tensor"
 DIGESTED = 2**26  # bytes at a time
 
 
@@ -100,6 +100,7 @@ class CheckpointFile:
         try:
             tensors, metadata = read(self.path)
             found = metadata["checkpoint"]
+            require_trust(metadata["progress"], ())
         except (ModelFileError, KeyError, TypeError) as error:
             raise CheckpointError(
                 f"{self.path} is no checkpoint, or damaged ({error}); give another path, or remove "
@@ -148,6 +149,8 @@ class CheckpointFile:
         tensors: dict[str, Tensor] = {}
         try:
             content = packed(vars(progress), "", tensors)
+            if found := sorted(set(imports(content))):
+                raise ValueError(f"the history holds {', '.join(found)}, which no file may")
             write(self.path, tensors, {"checkpoint": self.identity, "progress": content})
         except (OSError, ValueError) as error:
             warnings.warn(
@@ -181,9 +184,12 @@ def packed(value, name: str, tensors: dict[str, Tensor]):
         tensors[name] = value.cpu().clone(memory_format=torch.contiguous_format)
         return {TENSOR: name}
     if isinstance(value, dict):
-        items = {k: packed(item, f"{name}/{k}", tensors) for k, item in value.items()}
-        # JSON's keys are words; an optimiser's state has numbers.
-        return items if all(isinstance(k, str) for k in items) else {ITEMS: list(items.items())}
+        return as_items(
+            [
+                (encode(key, name), packed(item, f"{name}/{key}", tensors))
+                for key, item in value.items()
+            ]
+        )
     if isinstance(value, (list, tuple)):
         items = [packed(item, f"{name}/{i}", tensors) for i, item in enumerate(value)]
         return items if isinstance(value, list) else {"$tuple": items}
@@ -198,8 +204,8 @@ def unpacked(value, tensors: Mapping[str, Tensor]):
         return value
     if TENSOR in value:
         return tensors[value[TENSOR]]
-    if ITEMS in value:
-        return {key: unpacked(item, tensors) for key, item in value[ITEMS]}
+    if "$items" in value:
+        return {decode(key): unpacked(item, tensors) for key, item in value["$items"]}
     if "$tuple" in value:
         return tuple(unpacked(item, tensors) for item in value["$tuple"])
     if any(key.startswith("$") for key in value):

@@ -102,7 +102,7 @@ class _Page:
         self.estimator, self.proba, self.view = estimator, proba, view
         self.clusters, self.confidence = proba.argmax(1), proba.max(1)
         self.classes = None if classes is None else np.asarray(classes)
-        self.scores = self._scores()  # first, since it refuses what are no classes
+        self.scores = self._scores(classes)  # which refuses what are no classes
         self.feature_names = getattr(estimator, "feature_names_in_", None)
         self.X = np.asarray(X)
         self.embedding = np.asarray(estimator.transform(X))
@@ -164,13 +164,13 @@ class _Page:
     def _parameters(self) -> dict[str, str]:
         return {name: repr(value) for name, value in self.estimator.get_params(deep=False).items()}
 
-    def _scores(self) -> dict[str, str]:
-        if self.classes is None:
+    def _scores(self, classes) -> dict[str, str]:
+        if classes is None:
             return {}
         return {
-            "Clustering accuracy": f"{clustering_accuracy(self.classes, self.clusters):.4f}",
+            "Clustering accuracy": f"{clustering_accuracy(classes, self.clusters):.4f}",
             "Mean recall of the classes": (
-                f"{balanced_clustering_accuracy(self.classes, self.clusters):.4f}"
+                f"{balanced_clustering_accuracy(classes, self.clusters):.4f}"
             ),
         }
 

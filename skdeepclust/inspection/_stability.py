@@ -29,7 +29,7 @@ class Stability:
     pairwise : ndarray of shape (n_runs, n_runs)
         Adjusted Rand index of each pair; the diagonal is 1.
     labels : ndarray of shape (n_runs, n_samples), int64
-        What each run predicts for X.
+        The clusters of X in each run.
     """
 
     score: float
@@ -46,8 +46,8 @@ def stability(estimator, X, *, n_runs=5, bootstrap=False, random_state=None, n_j
 
     Parameters
     ----------
-    estimator : clusterer with ``random_state`` and ``predict``, or Pipeline that ends in one
-        Cloned for each run.
+    estimator : clusterer with ``random_state``, or Pipeline that ends in one
+        Cloned for each run. With ``predict`` for ``bootstrap``, or where it has no ``labels_``.
     X : array-like of shape (n_samples, n_features) or (n_samples, C, H, W)
     n_runs : int >= 2, default=5
     bootstrap : bool, default=False
@@ -88,18 +88,30 @@ def stability(estimator, X, *, n_runs=5, bootstrap=False, random_state=None, n_j
 
 
 def _labels_of(estimator, X, seed: int, bootstrap: bool) -> np.ndarray:
-    chosen = resample(X, random_state=seed) if bootstrap else X
-    return np.asarray(fit_whole(estimator, chosen, random_state=seed).predict(X))
+    fitted = fit_whole(
+        estimator, resample(X, random_state=seed) if bootstrap else X, random_state=seed
+    )
+    if not bootstrap and hasattr(final_step(fitted), "labels_"):  # not every clusterer has predict
+        return np.asarray(final_step(fitted).labels_)
+    return np.asarray(fitted.predict(X))
 
 
 def final_step(estimator):
     """The clusterer, which may be the end of a pipeline."""
-    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    return final_step(estimator.steps[-1][1]) if isinstance(estimator, Pipeline) else estimator
+
+
+def prefix_of_final_step(estimator) -> str:
+    """What names of its parameters begin with."""
+    if not isinstance(estimator, Pipeline):
+        return ""
+    name, last = estimator.steps[-1]
+    return f"{name}__{prefix_of_final_step(last)}"
 
 
 def fit_whole(estimator, X, **params):
     """A clone with these parameters of its clusterer, fitted and not cut short by Ctrl-C."""
-    prefix = f"{estimator.steps[-1][0]}__" if isinstance(estimator, Pipeline) else ""
+    prefix = prefix_of_final_step(estimator)
     fitted = clone(estimator).set_params(**{prefix + name: v for name, v in params.items()}).fit(X)
     if getattr(final_step(fitted), "stop_reason_", None) == "interrupted":
         raise KeyboardInterrupt

@@ -204,7 +204,7 @@ class PhasedNet(NeuralNet):
                 group.setdefault("initial_lr", group["lr"])
         self.halved_ = False
         done = self.keeper.phase_begins(self)
-        if done is None:
+        if done is None or not epochs:
             return "max_epochs"
         batches = Batches(rows, self.batch_size, self.generator)
         n_batches = len(batches) if epochs >= 1 else round(epochs * len(batches))

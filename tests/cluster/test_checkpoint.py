@@ -17,6 +17,7 @@ from skorch.callbacks import Callback
 
 import skdeepclust
 from skdeepclust import DVC, Checkpoint, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
+from skdeepclust._tensor_file import read, write
 from skdeepclust.cluster._checkpoint import CheckpointFile
 from skdeepclust.cluster._run import STEPS_BACK, Run
 from skdeepclust.exceptions import CheckpointError, CheckpointWarning, NonFiniteLossWarning
@@ -229,15 +230,54 @@ def test_parameters_of_numpy(Estimator, X, tmp_path):
     assert outcome(small(Estimator, **params).fit(X)) == expected
 
 
-def test_what_a_callback_records_and_no_file_can_hold_costs_the_checkpoint_alone(X, tmp_path):
-    class Record(Callback):
-        def on_epoch_end(self, net, **kwargs):
-            net.history.record("what", {1, 2})
+class Record(Callback):
+    def __init__(self, what):
+        self.what = what
 
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("what", self.what)
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({1, 2}, r"what=\{1, 2\} cannot be kept in a file"),
+        # A file could have it imported by who goes on.
+        (np.mean, "the history holds numpy:mean, which no file may"),
+    ],
+)
+def test_what_a_callback_records_and_no_file_can_hold_costs_the_checkpoint_alone(
+    what, message, X, tmp_path
+):
     checkpoint = Checkpoint(tmp_path / "fit", epochs=1)
-    with pytest.warns(CheckpointWarning, match=r"what=\{1, 2\} cannot be kept in a file"):
-        model = small(StatDEC, callbacks=[Record()], checkpoint=checkpoint).fit(X)
-    assert model.history_[-1]["what"] == {1, 2}
+    with pytest.warns(CheckpointWarning, match=message):
+        model = small(StatDEC, callbacks=[Record(what)], checkpoint=checkpoint).fit(X)
+    assert model.history_[-1]["what"] is what
+    assert not (tmp_path / "fit").exists()
+
+
+@pytest.mark.parametrize(
+    "what",
+    [{np.int64(0): np.float32(0.5)}, {(1, 2): 3, "a": [4]}, {"$tensor": 1}, {"$import": "x"}],
+)
+def test_what_a_callback_records_comes_back(what, X, tmp_path):
+    params = {"callbacks": [Record(what)], "checkpoint": Checkpoint(tmp_path / "fit", epochs=1)}
+    expected = small(StatDEC, **params).fit(X).history_
+    again = small(StatDEC, **params).fit(X)
+    assert again.history_[:, "what"] == expected[:, "what"] == [what] * len(expected)
+    again.set_params(callbacks=None).save(tmp_path / "model")
+    assert skdeepclust.load(tmp_path / "model").history_[-1]["what"] == what
+
+
+def test_a_checkpoint_imports_nothing(X, tmp_path):
+    checkpoint = Checkpoint(tmp_path / "fit", epochs=1)
+    small(StatDEC, checkpoint=checkpoint).fit(X)
+    tensors, metadata = read(checkpoint.path)
+    metadata["progress"]["scores"] = {"$estimator": "builtins:exit", "parameters": {}}
+    del metadata["format"]
+    write(checkpoint.path, tensors, metadata)
+    with pytest.raises(CheckpointError, match="asks to import builtins:exit"):
+        small(StatDEC, checkpoint=checkpoint).fit(X)
 
 
 def test_any_seed_is_the_checkpoint_s(X, tmp_path):

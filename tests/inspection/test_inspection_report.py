@@ -146,6 +146,8 @@ def test_labels_that_are_missing_are_told(blocks, tmp_path):
     labels = np.array(["a", "b", None] * 10, dtype=object)
     with pytest.raises(ValueError, match="none missing"):
         report(model, X, tmp_path / "page.html", labels)
+    with pytest.raises(ValueError, match="none missing"):
+        report(model, X, tmp_path / "page.html", ["a", "b", np.nan] * 10)
     with pytest.raises(ValueError, match="expected at least 2"):
         report(model, X[:1], tmp_path / "page.html")
     with pytest.raises(TypeError, match=r"pipeline\[-1\], pipeline\[:-1\].transform"):

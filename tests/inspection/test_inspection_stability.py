@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClusterMixin
-from sklearn.cluster import KMeans
+from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 from sklearn.pipeline import make_pipeline
@@ -107,6 +107,20 @@ def test_a_pipeline_is_as_its_clusterer(X):
     found = stability(make_pipeline(scaler, KMeans(4)), X * [1, 10, 1, 1], random_state=0)
     alone = stability(KMeans(4), scaler.fit_transform(X * [1, 10, 1, 1]), random_state=0)
     assert np.array_equal(found.labels, alone.labels)
+
+
+def test_pipelines_in_pipelines(X):
+    nested = make_pipeline(StandardScaler(), make_pipeline(StandardScaler(), KMeans(4)))
+    found = stability(nested, X, n_runs=2, random_state=0)
+    alone = stability(KMeans(4), StandardScaler().fit_transform(X), n_runs=2, random_state=0)
+    assert np.array_equal(found.labels, alone.labels)
+
+
+def test_clusterers_without_predict(X):
+    spectral = SpectralClustering(3)
+    assert stability(spectral, X, n_runs=2, random_state=0).labels.shape == (2, len(X))
+    with pytest.raises(AttributeError, match="predict"):
+        stability(spectral, X, n_runs=2, bootstrap=True, random_state=0)
 
 
 def test_a_run_cut_short_ends_it(X):
