@@ -109,13 +109,14 @@ class NeuralMixtureModule(ClusteringModule):
     ) -> tuple[Tensor, Tensor]:
         """The posterior p, (n, n_heads, n_clusters), and what the M-step raises, (n, n_heads).
 
-        ``given``, (n, n_clusters), is the posterior of the first head where it does not have its
-        own.
+        ``given``, (n, n_clusters), is the posterior of the first head and the last where they do
+        not have their own: of two kinds, where some estimate their prior. Scores that are
+        normalised have clusters of unequal sizes overlap unless the prior is theirs.
         """
         scores = heads(self.embed(x))
         p = heads.posterior(scores.detach())
         if given is not None:
-            p[:, 0] = given
+            p[:, 0] = p[:, -1] = given
         density = expected_log_density(p, scores, self.gamma)  # eq. 6
         if x_tr is not None:  # eq. 7
             density = density + expected_log_density(p, heads(self.embed(x_tr)), self.gamma)
@@ -224,8 +225,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
         False leaves scores as they are, to see what becomes of it: clusters die, and in a network
         without batch normalisation all samples end in one.
     n_starts : int >= 1, default=40
-        Mixtures that begin side by side on a network. Where copies are neighbours, one of them is
-        given the posterior of a Gaussian mixture on at most ten principal components for its
+        Mixtures that begin side by side on a network. Where copies are neighbours, two of them are
+        given the posterior of a Gaussian mixture on at most ten principal components for their
         E-steps, until the best is kept. 1 is the paper's training, without such help.
     n_networks : int >= 1 or "auto", default='auto'
         Networks, one after another, on each of which so many mixtures begin. "auto" is 1 where
@@ -516,7 +517,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         return lambda index, x: warp(x)
 
     def _prepare(self, run: Run) -> None:
-        """Of rows: the posterior that one of the starts is given for its E-steps."""
+        """Of rows: the posterior that two of the starts are given for their E-steps."""
         if self._copies() == "neighbors":
             posterior = pca_mixture(run.rows.X, self.n_clusters, run.rng)
             run.memory["posterior"] = torch.from_numpy(posterior).to(run.device)

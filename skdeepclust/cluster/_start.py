@@ -18,7 +18,7 @@ from torch import Tensor
 from .._sklearn_compat import warning_filters
 from ..training import INFERENCE_BATCH
 from ._mixtures import GaussianMixtureEM, posteriors, seed_centers
-from ._neighbors import NeighborInformation, affordable, unite
+from ._neighbors import APART, NOT_APART, NeighborInformation, affordable, unite
 
 # So many mixtures, each on its own part of the data.
 N_MIXTURES, SUBSET = 32, 5_000
@@ -52,9 +52,10 @@ def start_responsibilities(
     n_clusters : int
     rng : RandomState
     information : NeighborInformation
-        How good clusters of z are. "auto" is the best of k-means and of the mixtures with either
-        least variance, the finer one where there are samples enough; mixtures give two starts, the
-        clusters they agree on, and one more of them of which two are united.
+        How good clusters of z are; beside those that lie apart, others are none. "auto" is the best
+        of k-means and of the mixtures with either least variance, the finer one where there are
+        samples enough; mixtures give two starts, the clusters they agree on, and one more of them
+        of which two are united.
 
     Returns
     -------
@@ -91,6 +92,11 @@ def start_responsibilities(
             starts.append(clusterer("kmeans"))
             if supports_most(len(z), z.shape[1], n_clusters):
                 starts += mixtures(FINE_REGULARIZATION)
+    # Where clusters that lie apart are of unequal sizes, a cut of the largest one, which many
+    # neighbours cross, has more information still.
+    told = [information.told(r.argmax(1), n_clusters) for r in starts]
+    least = NOT_APART if max(told) >= APART else 0
+    starts = [r for r, share in zip(starts, told, strict=True) if share >= least]
     return max(starts, key=lambda r: information(r.argmax(1), n_clusters))
 
 

@@ -58,6 +58,30 @@ def test_the_closest_two_are_those_whose_union_leaves_most(seed):
     assert NeighborInformation(X).closest(torch.as_tensor(labels), 5) == best
 
 
+@pytest.mark.parametrize(
+    ("labels", "least", "most"),
+    [
+        (lambda y, X: y, 1, 1),
+        (lambda y, X: np.minimum(y, 1), 1, 1),
+        (lambda y, X: y * 0, 1, 1),
+        (lambda y, X: np.where(y == 0, X[:, 1] > np.median(X[y == 0, 1]), 2), 0.3, 0.9),
+        (lambda y, X: np.random.RandomState(0).randint(3, size=len(y)), 0, 0.01),
+        (lambda y, X: np.where(y == 3, 2, 0), 0, 0),  # of three one is empty
+    ],
+)
+def test_what_a_neighbour_tells(labels, least, most):
+    X, y = make_blobs([300, 60, 20, 20], 4, centers=10 * np.eye(4), random_state=0)
+    labels = np.asarray(labels(y, X))
+    told = NeighborInformation(X).told(torch.as_tensor(labels), labels.max() + 1)
+    assert least - 1e-6 <= told <= most + 1e-6
+
+
+def test_outliers_are_no_cluster_apart():
+    X, y = make_blobs([494, 6], 4, centers=[[0] * 4, [50] * 4], random_state=0)
+    assert NeighborInformation(X).told(torch.as_tensor(y), 2) == 0
+    assert NeighborInformation(X[:1]).told(torch.zeros(1, dtype=torch.int64), 2) == 0
+
+
 @pytest.mark.parametrize("unit", [1e-30, 1e30])
 def test_any_unit(unit):
     X, y = load_digits(n_class=4, return_X_y=True)

@@ -215,13 +215,23 @@ def test_auto_finds_unequal_groups_by_estimated_shares(unequal, monkeypatch):
     assert estimates_prior(models["auto"]) == [True]
 
 
-def test_one_start_is_given_the_posterior_of_a_gaussian_mixture(unequal):
+def test_two_starts_are_given_the_posterior_of_a_gaussian_mixture(unequal):
     """With equal shares no other one finds these groups."""
     X, y = unequal
     model = NeuralMixtureEM(5, prior="uniform", random_state=0).fit(X)
-    scores = next(epoch["start_scores"] for epoch in model.history_ if "start_scores" in epoch)
-    assert np.argmax(scores) == 0
+    assert np.argmax(searches(model)[0]) in (0, 39)
     assert adjusted_rand_score(y, model.labels_) > 0.99
+
+
+@pytest.mark.parametrize("sizes", [(800, 80, 20), (950, 30)])
+def test_one_of_them_estimates_its_prior(sizes):
+    """With equal shares scores that are normalised cut the largest group."""
+    X, y = make_blobs(sizes, 4, centers=None, random_state=3)
+    model = NeuralMixtureEM(len(sizes), random_state=0).fit(X)
+    scores = searches(model)[0]
+    assert np.argmax(scores) == 39
+    assert scores[0] < scores[39] - 0.1
+    assert adjusted_rand_score(y, model.labels_) == 1
 
 
 def test_the_given_posterior_is_forgotten_with_the_search(blobs):
@@ -354,8 +364,9 @@ def test_no_further_network_is_searched_after_an_interruption(images):
     assert len(searches(model)) == 1
 
 
-def test_auto_leaves_equal_groups_to_equal_shares():
+def test_auto_leaves_equal_groups_to_equal_shares(monkeypatch):
     X, y = load_digits(return_X_y=True)
+    monkeypatch.setattr(NeuralMixtureEM, "_prepare", lambda self, run: None)
     model = NeuralMixtureEM(10, random_state=0).fit(X)
     assert estimates_prior(model) == [False]
     assert clustering_accuracy(y, model.labels_) > 0.7

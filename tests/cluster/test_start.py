@@ -13,7 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 
 from skdeepclust import DVC, StatDEC
-from skdeepclust.cluster._neighbors import NeighborInformation
+from skdeepclust.cluster._neighbors import START_DISAGREEMENT, NeighborInformation
 from skdeepclust.cluster._start import (
     agreed_mixtures,
     choose_mixture,
@@ -70,6 +70,17 @@ def test_rows_are_probabilities(init):
     assert r.dtype == np.float32
     np.testing.assert_allclose(r.sum(1), 1, rtol=1e-5)
     assert r.min() >= 0
+    assert adjusted_rand_score(y, r.argmax(1)) == 1
+
+
+@pytest.mark.parametrize("init", ["auto", "gmm"])
+def test_unequal_clusters_that_lie_apart(init):
+    """A cut of the largest has more information, though many neighbours cross it."""
+    Z, y = make_blobs([800, 80, 20], 4, centers=None, random_state=3)
+    cut = np.where(y == 0, Z[:, 0] > np.median(Z[y == 0, 0]), 2)
+    information = NeighborInformation(Z, START_DISAGREEMENT)
+    assert information(torch.from_numpy(cut), 3) > information(torch.from_numpy(y), 3)
+    r = start_responsibilities(init, torch.from_numpy(Z.astype("f4")), 3, rng(), information)
     assert adjusted_rand_score(y, r.argmax(1)) == 1
 
 
