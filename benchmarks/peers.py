@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_iris, load_wine
+from sklearn.datasets import load_breast_cancer, load_iris, load_wine, make_blobs
 from sklearn.preprocessing import scale
 
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
@@ -50,6 +50,12 @@ def long_tailed(seed):
     return make_imbalanced(*fetch_mnist(), 10, kind="long_tailed", n_max=2000, random_state=seed)
 
 
+def unequal_blobs(seed):
+    """Gaussians of 800, 80 and 20 samples, most often apart."""
+    X, y = make_blobs([800, 80, 20], 4, centers=None, random_state=seed)
+    return scale(X).astype(np.float32), y
+
+
 @dataclass(frozen=True)
 class Data:
     """A data set; ``quick`` ones are in the short form."""
@@ -63,6 +69,7 @@ DATA = {
     "iris, 150 × 4": Data(lambda seed: table_of(load_iris), 3, quick=True),
     "wine, 178 × 13": Data(lambda seed: table_of(load_wine), 3, quick=True),
     "breast cancer, 569 × 30": Data(lambda seed: table_of(load_breast_cancer), 2, quick=True),
+    "blobs of 800, 80 and 20, 900 × 4": Data(unequal_blobs, 3),
     "digits, 1,797": Data(lambda seed: digit_images(), 10, quick=True),
     "MNIST, 5,000 drawn": Data(lambda seed: subset(*fetch_mnist(), 5_000, seed), 10, quick=True),
     "long-tailed MNIST, ratio 10": Data(long_tailed, 10),
