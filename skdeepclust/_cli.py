@@ -154,16 +154,23 @@ def run_fit(options: argparse.Namespace) -> int:
     )
     if options.image_size and data.files is None:
         raise ValueError(f"{options.data} is no folder of images; leave --image-size out")
-    options.out.mkdir(parents=True, exist_ok=True)
-    estimator.fit(data.X)
+    made = not options.out.exists()
+    options.out.mkdir(parents=True, exist_ok=True)  # or it would fail after hours of training
+    try:
+        estimator.fit(data.X)
+    except BaseException:
+        if made:
+            options.out.rmdir()
+        raise
     estimator.set_params(callbacks=None, verbose=0)  # of this command, not of the model
     labels, model, report = files
     estimator.save(model)
     _write_labels(estimator, data, labels)
     written = [model, labels]
-    if options.no_report:
-        report.unlink(missing_ok=True)  # of the run before, where that is replaced
-    else:
+    removed = options.no_report and report.exists()
+    if removed:  # of the run before, which is replaced
+        report.unlink()
+    if not options.no_report:
         from .inspection import report as write_report
 
         write_report(estimator, data.X, report)
@@ -172,6 +179,8 @@ def run_fit(options: argparse.Namespace) -> int:
     print("cluster sizes:", *estimator.cluster_sizes_)
     for path in written:
         print(f"wrote {path}")
+    if removed:
+        print(f"removed {report}, of the model before")
     return 130 if estimator.stop_reason_ == "interrupted" else 0
 
 

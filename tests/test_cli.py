@@ -135,6 +135,25 @@ def test_force_replaces_a_run(folder, tmp_path, capsys):
     assert model.feature_names_in_.tolist() == ["width", "height", "depth"]
 
 
+def test_what_is_removed_is_told_and_a_fit_that_fails_leaves_nothing(folder, tmp_path, capsys):
+    out = tmp_path / "run"
+    arguments = ["fit", str(folder / "table.csv"), "--drop", "kind", "--out", str(out)]
+    assert main([*arguments, "--n-clusters", "500"]) == 1
+    assert not out.exists()
+    out.mkdir()
+    (out / "report.html").write_text("before")
+    few = ["--force", "--no-report", "--n-clusters", "2", *QUICK]
+    assert main([*arguments, *few]) == 0
+    assert f"removed {out / 'report.html'}, of the model before\n" in capsys.readouterr().out
+
+
+def test_the_package_runs_as_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "skdeepclust", "--version"], capture_output=True, text=True
+    )
+    assert done.stdout.startswith("skdeepclust ")
+
+
 def test_phases_without_epochs_are_no_lines(folder, tmp_path, capsys):
     arguments = ["fit", str(folder / "table.csv"), "--drop", "kind", "--out", str(tmp_path / "run")]
     few = ["--n-clusters", "2", "--set", "pretrain_epochs=0", "--set", "max_epochs=1"]

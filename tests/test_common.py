@@ -22,7 +22,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from skorch.callbacks import Callback, TensorBoard
+from skorch.callbacks import Callback, EarlyStopping, TensorBoard
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
@@ -255,6 +255,25 @@ def test_bad_data(Estimator, X, change, message):
 
 
 @each
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda X: X + 1e9, True),
+        (lambda X: (X + 1e9).astype(np.float32), False),  # there was nothing to lose
+        (lambda X: X + 1e3, False),
+        (lambda X: np.column_stack([X, np.full(len(X), 1e9 + 1)]), False),
+    ],
+)
+def test_columns_that_float32_makes_coarse_are_told(Estimator, X, change, told):
+    X = change(X.astype(np.float64))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        small(Estimator, max_epochs=1).fit(X)
+    found = [w.filename for w in seen if "loses differences in float32" in str(w.message)]
+    assert found == [__file__] * told
+
+
+@each
 def test_sparse_data(Estimator, X):
     with pytest.raises(TypeError, match=r"[Ss]parse"):
         small(Estimator).fit(scipy.sparse.csr_matrix(X))
@@ -280,6 +299,7 @@ def test_sparse_data(Estimator, X):
         ({"hidden_dims": [True, 4]}, "not True"),
         ({"input_shape": [(1,), (1,), (5,)]}, r"not \(1,\)"),
         ({"callbacks": [object()]}, "expected skorch callbacks"),
+        ({"callbacks": [EarlyStopping()]}, "give it monitor='train_loss'"),
     ],
 )
 def test_bad_parameters(Estimator, X, params, message):

@@ -50,6 +50,8 @@ from ._checkpoint import Checkpoint, CheckpointFile, Progress
 from ._run import Run
 
 FLOAT_OR_BYTE = [np.float32, np.uint8]
+# A column whose float32 form has fewer steps from end to end is looked at for what it has lost.
+FEWEST_STEPS = 256
 
 
 class ClusteringModule(nn.Module, ABC):
@@ -344,12 +346,7 @@ class BaseDeepClusterer(
         return self._as_rows(array, device)
 
     def _validate_new_data(self, X) -> Rows:
-        array, image_shape = self._as_array(X, reset=False)
-        if image_shape not in (None, self.input_shape_):
-            raise ValueError(
-                f"X holds images of shape {image_shape}; {type(self).__name__} was fitted on "
-                f"{self.input_shape_}"
-            )
+        array, _ = self._as_array(X, reset=False)
         if self._image_dtype is not None and array.dtype != self._image_dtype:
             raise ValueError(
                 f"X holds images of {array.dtype}, but {type(self).__name__} was fitted on "
@@ -374,9 +371,16 @@ class BaseDeepClusterer(
                 f"Found array with dim 3 and shape {tuple(X.shape)}; expected (n_samples, "
                 "n_features) or (n_samples, C, H, W): for grey images give X[:, None]"
             )
+        if not reset and image_shape not in (None, self.input_shape_):
+            raise ValueError(
+                f"X holds images of shape {image_shape}; {type(self).__name__} was fitted on "
+                f"{self.input_shape_}"
+            )
         with warning_filters:
-            X = validate_data(self, X, reset=reset, dtype=FLOAT_OR_BYTE, order="C")
-        return X, image_shape
+            array = validate_data(self, X, reset=reset, dtype=FLOAT_OR_BYTE, order="C")
+        if reset and image_shape is None:
+            tell_of_rounding(X, array)
+        return array, image_shape
 
     def _as_rows(self, array: np.ndarray, device: torch.device) -> Rows:
         scale = 1 / 255 if self._image_dtype == np.uint8 else 1.0
@@ -519,6 +523,26 @@ def _run_alone(estimator: BaseDeepClusterer, X: np.ndarray, device: str, seed: i
     return estimator._run(estimator._as_rows(X, torch.device(device)), seed).ended()
 
 
+def tell_of_rounding(X, array: np.ndarray) -> None:
+    """Warn of columns of X that its float32 form, in which networks compute, has made coarse."""
+    if array.dtype != np.float32 or getattr(X, "dtype", None) == np.float32:
+        return
+    low, high = array.min(0), array.max(0)
+    steps = (high - low) / np.spacing(np.maximum(np.abs(low), np.abs(high)))
+    for column in np.flatnonzero(steps < FEWEST_STEPS):
+        values = np.asarray(X)[:, column].astype(np.float64)
+        constant = values.min() == values.max()
+        if not constant and len(np.unique(values)) > len(np.unique(array[:, column])):
+            warnings.warn(
+                f"column {column} of X, from {values.min():.10g} to {values.max():.10g}, loses "
+                "differences in float32, in which networks compute; subtract its mean first, as "
+                "StandardScaler does",
+                UserWarning,
+                stacklevel=6,
+            )
+            return
+
+
 def require_widths(name: str, value, *, nested: bool = False) -> None:
     """Refuse what are no positive integers; ``nested``, or sequences of them."""
 
@@ -542,6 +566,12 @@ def require_callbacks(callbacks) -> None:
         if not issubclass(kind, Callback):
             raise ValueError(
                 f"callbacks holds {given!r}; expected skorch callbacks, or pairs (name, callback)"
+            )
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and monitor.startswith("valid"):
+            raise ValueError(
+                f"{kind.__name__} monitors {monitor!r}, but there is no validation set; give it "
+                f"monitor={monitor.replace('valid', 'train', 1)!r}"
             )
 
 

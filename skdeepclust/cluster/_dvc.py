@@ -31,6 +31,13 @@ N_DRAWS = 4
 LEAST_VARIANCE = 1e-3
 # Share of a batch in the running variance.
 MOMENTUM = 0.05
+# By so much values may lie outside of [0, 1]: a scaler's float32 ends at 1.0000001.
+ROUNDING = 1e-6
+
+
+def within_unit(low: Tensor | float, high: Tensor | float) -> bool:
+    """Whether values lie in [0, 1], but for the rounding of who has brought them there."""
+    return bool(low >= -ROUNDING and high <= 1 + ROUNDING)
 
 
 class DVCModule(SelfTrainingModule):
@@ -81,10 +88,11 @@ class DVCModule(SelfTrainingModule):
         return self.posterior(x)[1].exp()
 
     def score(self, x: Tensor) -> Tensor:
-        if self.likelihood == "bernoulli" and (x.amin() < 0 or x.amax() > 1):
+        if self.likelihood == "bernoulli" and not within_unit(x.amin(), x.amax()):
             raise ValueError(
-                f"X has values from {x.amin():.3g} to {x.amax():.3g}; expected [0, 1], as the "
-                "training data had: likelihood='bernoulli' has no density elsewhere"
+                f"X has values from {x.amin():.6g} to {x.amax():.6g}; expected [0, 1], as the "
+                "training data had: likelihood='bernoulli' has no density elsewhere. Clip X, or "
+                "fit with likelihood='gaussian'"
             )
         mean, log_variance = self.posterior(x)
         expected = sum(
@@ -202,8 +210,8 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         (n_samples, C, H, W) needs none. Convolutions need at least 8 x 8.
     likelihood : {"auto", "bernoulli", "gaussian"}, default='auto'
         p(x|z): Bernoulli cross-entropy, for data in [0, 1] alone, or a Gaussian whose variance, one
-        for all features, is learned. "auto" is "bernoulli" for data in [0, 1], as images of uint8
-        are, else "gaussian".
+        for all features, is learned. "auto" is "bernoulli" for images in [0, 1], as those of
+        uint8 are, else "gaussian".
     prior_weight : float >= 0, default=0.03
         Weight of KL(q(z|x)‖N(0, I)) in training; 1 is the ELBO of the paper. See Notes.
     pretrain_epochs : int >= 0 or "auto", default='auto'
@@ -437,14 +445,15 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
 
     def _resolve_likelihood(self, rows: Rows) -> str:
         low, high = rows.X.min() * rows.scale, rows.X.max() * rows.scale
-        within = low >= 0 and high <= 1
+        within = within_unit(low, high)
         if self.likelihood == "bernoulli" and not within:
             raise ValueError(
-                f"likelihood='bernoulli' needs data in [0, 1], but X has values from {low:.3g} to "
-                f"{high:.3g}; scale X, or use likelihood='gaussian'"
+                f"likelihood='bernoulli' needs data in [0, 1], but X has values from {low:.6g} to "
+                f"{high:.6g}; scale X, or use likelihood='gaussian'"
             )
         if self.likelihood == "auto":
-            return "bernoulli" if within else "gaussian"
+            # New rows of a table that was scaled to [0, 1] may lie outside; pixels do not.
+            return "bernoulli" if within and len(self.input_shape_) == 3 else "gaussian"
         return self.likelihood
 
     def _finish(self, run: Run, z: Tensor) -> None:

@@ -75,11 +75,16 @@ def report(estimator, X, path, labels=None, *, view="pca", random_state=0):
         When ``view`` is unknown, X has a single sample, or ``labels`` are of another number than
         the samples, or missing for some.
     TypeError
-        When the estimator is a Pipeline.
+        When the estimator is a Pipeline, or none of this package's.
     OSError
         When the page cannot be written.
     """
     require_fitted(estimator)
+    if not hasattr(estimator, "restart_scores_"):
+        raise TypeError(
+            f"expected one of this package's estimators, not {type(estimator).__name__}, which "
+            "has no training to show"
+        )
     require_packages()
     if view not in VIEWS:
         raise ValueError(f"view={view!r}; expected one of {list(VIEWS)}")

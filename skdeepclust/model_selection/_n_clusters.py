@@ -35,7 +35,8 @@ class NClustersSweep:
     recommended : int
         See :func:`sweep_n_clusters`.
     doubt : float
-        From 0, nothing else comes near it, to 1, another candidate is as good.
+        From 0, nothing else comes near it, to 1, another candidate is as good; at least as much as
+        the runs of the recommended one disagree, 1 less their ``stability``.
     runner_up : int
         That candidate. One whose surplus clusters stay empty, so that it finds as many as the
         recommended one, says the same and is no rival.
@@ -57,7 +58,9 @@ class NClustersSweep:
         second = int(rivals[merit[rivals].argmax()])
         self.recommended = int(self.n_clusters[best])
         self.runner_up = int(self.n_clusters[second])
-        self.doubt = float(np.clip(merit[second] / merit[best], 0, 1)) if merit[best] > 0 else 1.0
+        near = merit[second] / merit[best] if merit[best] > 0 else 1.0
+        # Merits say which is best of the candidates, which may all of them be none.
+        self.doubt = float(np.clip(max(near, 1 - self.stability[best]), 0, 1))
 
     def plot(self, axes=None):
         """Draw every score against the number of clusters.

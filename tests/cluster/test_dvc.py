@@ -61,6 +61,8 @@ def test_patterns_are_found(images, imaging):
         (lambda images: images / np.float32(255), "bernoulli"),
         (lambda images: images.astype(np.float32), "gaussian"),
         (lambda images: images / np.float32(255) - 0.5, "gaussian"),
+        (lambda images: images / np.float32(255 * (1 - 1e-7)), "bernoulli"),
+        (lambda images: images.reshape(len(images), -1) / np.float32(255), "gaussian"),
     ],
 )
 def test_likelihood_follows_the_range_of_the_data(images, X, expected):

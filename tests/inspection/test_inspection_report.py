@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("bokeh", reason="bokeh is not installed: pip install skdeepclust[report]")
 pytest.importorskip("PIL", reason="pillow is not installed: pip install skdeepclust[report]")
 
+from sklearn.cluster import KMeans
 from sklearn.pipeline import make_pipeline
 
 from skdeepclust.inspection import _report, report
@@ -152,6 +153,8 @@ def test_labels_that_are_missing_are_told(blocks, tmp_path):
         report(model, X[:1], tmp_path / "page.html")
     with pytest.raises(TypeError, match=r"pipeline\[-1\], pipeline\[:-1\].transform"):
         report(make_pipeline(model), X, tmp_path / "page.html")
+    with pytest.raises(TypeError, match="package's estimators, not KMeans"):
+        report(KMeans(3).fit(X), X, tmp_path / "page.html")
     assert not (tmp_path / "page.html").exists()
 
 

@@ -51,6 +51,8 @@ def test_doubt():
     torn = sweep_of([0.2, 1.0, 0.9, 0.2], [0.1, 0.9, 0.9, 0.1])
     assert (torn.recommended, torn.runner_up) == (3, 4)
     assert plain.doubt < 0.2 < 0.9 < torn.doubt <= 1
+    unstable = sweep_of([0.1, 0.4], [0.1, 0.4])
+    assert unstable.doubt == pytest.approx(0.6)  # the best of two, which are none
     nothing = sweep_of([0.5, 0.5], [0.1, 0.1])
     assert nothing.doubt == 1
 
