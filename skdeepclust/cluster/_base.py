@@ -531,8 +531,7 @@ def tell_of_rounding(X, array: np.ndarray) -> None:
     steps = (high - low) / np.spacing(np.maximum(np.abs(low), np.abs(high)))
     for column in np.flatnonzero(steps < FEWEST_STEPS):
         values = np.asarray(X)[:, column].astype(np.float64)
-        constant = values.min() == values.max()
-        if not constant and len(np.unique(values)) > len(np.unique(array[:, column])):
+        if len(np.unique(values)) > len(np.unique(array[:, column])):
             warnings.warn(
                 f"column {column} of X, from {values.min():.10g} to {values.max():.10g}, loses "
                 "differences in float32, in which networks compute; subtract its mean first, as "
