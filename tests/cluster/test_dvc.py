@@ -61,7 +61,7 @@ def test_patterns_are_found(images, imaging):
         (lambda images: images / np.float32(255), "bernoulli"),
         (lambda images: images.astype(np.float32), "gaussian"),
         (lambda images: images / np.float32(255) - 0.5, "gaussian"),
-        (lambda images: images / np.float32(255) * np.float32(1 + 2e-7), "bernoulli"),
+        (lambda images: images / np.float32(images.max()) * np.float32(1 + 2e-7), "bernoulli"),
         (lambda images: images.reshape(len(images), -1) / np.float32(255), "gaussian"),
     ],
 )
