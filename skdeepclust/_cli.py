@@ -159,7 +159,7 @@ def run_fit(options: argparse.Namespace) -> int:
     try:
         estimator.fit(data.X)
     except BaseException:
-        if made:
+        if made and not any(options.out.iterdir()):  # a checkpoint may be there
             options.out.rmdir()
         raise
     estimator.set_params(callbacks=None, verbose=0)  # of this command, not of the model

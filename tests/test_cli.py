@@ -147,6 +147,18 @@ def test_what_is_removed_is_told_and_a_fit_that_fails_leaves_nothing(folder, tmp
     assert f"removed {out / 'report.html'}, of the model before\n" in capsys.readouterr().out
 
 
+def test_a_fit_that_fails_leaves_its_checkpoint(folder, tmp_path, monkeypatch, capsys):
+    def fail(self, X):
+        (tmp_path / "run" / "checkpoint").write_text("kept")
+        raise ValueError("no more")
+
+    monkeypatch.setattr(skdeepclust.NeuralMixtureEM, "fit", fail)
+    arguments = [str(folder / "table.csv"), "--drop", "kind", "--out", str(tmp_path / "run")]
+    assert main(["fit", *arguments]) == 1
+    assert capsys.readouterr().err == "skdeepclust: error: no more\n"
+    assert os.listdir(tmp_path / "run") == ["checkpoint"]
+
+
 def test_the_package_runs_as_the_command():
     done = subprocess.run(
         [sys.executable, "-m", "skdeepclust", "--version"], capture_output=True, text=True

@@ -315,7 +315,7 @@ def test_bad_parameters(Estimator, X, params, message):
 @pytest.mark.parametrize(
     ("augment", "returned"),
     [
-        (lambda x: x[:, :, :3], r"a tensor of shape \(\d+, 1, 3, 6\)"),
+        (lambda x: x[:, :, :3], r"a tensor of shape \(16, 1, 3, 6\)"),
         (lambda x: x.double(), "a tensor .*, torch.float64"),
         (lambda x: None, "NoneType"),
     ],
@@ -326,7 +326,7 @@ def test_augmentations_are_tried_before_the_training(Estimator, images, augment,
             raise AssertionError
 
     with pytest.raises(ValueError, match=f"returned {returned}"):
-        small(Estimator, augment=augment, callbacks=[Begun()]).fit(images)
+        small(Estimator, augment=augment, batch_size=16, callbacks=[Begun()]).fit(images)
 
 
 @each

@@ -219,7 +219,7 @@ def test_two_starts_are_given_the_posterior_of_a_gaussian_mixture(unequal):
     """With equal shares no other one finds these groups."""
     X, y = unequal
     model = NeuralMixtureEM(5, prior="uniform", random_state=0).fit(X)
-    assert np.argmax(searches(model)[0]) in (0, 39)
+    assert np.argmax(searches(model)[0]) == 0  # of equals the first
     assert adjusted_rand_score(y, model.labels_) > 0.99
 
 
