@@ -1,7 +1,7 @@
 """PreciseFeatureGAN's benchmarks.
 
-``python -m benchmarks.precise_feature_gan ring | artifact | images | uniformity |
-uniformity_mnist | defaults | copies | longer | course | orl | speed | table``
+``python -m benchmarks.precise_feature_gan ring | artifact | unequal_artifact | images |
+uniformity | uniformity_mnist | defaults | copies | longer | course | orl | speed | table``
 
 ORL is read from ``orl.npz`` in the folder that the environment variable SKDEEPCLUST_DATA names.
 Each run is one file in ``benchmarks/results/precise_feature_gan``; one that is there is not run
@@ -86,11 +86,17 @@ def uniformity_mnist(seeds):
         measure_uniformity("uniformity, MNIST", seed, *fetch_mnist(), 10, 1_000)
 
 
-def measure_artifact(experiment, seed, X, artifact):
-    # Without a start as in the paper: from generated samples alone.
-    for init, augment in (("projection", "auto"), ("random", None)):
-        name = f"PreciseFeatureGAN, init = {init}"
-        BENCH.measure(experiment, name, gan(seed, 3, init=init, augment=augment), seed, X, artifact)
+# Without a start as in the paper: from generated samples alone.
+STARTS = {
+    "init = projection": {},
+    "init = random": {"init": "random", "augment": None},
+}
+
+
+def measure_artifact(experiment, seed, X, artifact, ways=STARTS):
+    for way, params in ways.items():
+        name = f"PreciseFeatureGAN, {way}"
+        BENCH.measure(experiment, name, gan(seed, 3, **params), seed, X, artifact)
     BENCH.measure(experiment, "KMeans", kmeans(3, seed), seed, X, artifact)
     BENCH.measure(experiment, "PCA + GaussianMixture", pca_mixture(3, seed), seed, X, artifact)
     BENCH.measure(experiment, "StatDEC", StatDEC(3, random_state=seed), seed, X, artifact)
@@ -110,6 +116,16 @@ def artifact(seeds):
         measure_artifact("artifact in digits", seed, X, y)
         X, y = make_artifact(flat(fetch_mnist()[0]), random_state=seed)
         measure_artifact("artifact in MNIST", seed, X, y)
+
+
+def unequal_artifact(seeds):
+    """The values of the feature are of unequal shares, which nobody gives."""
+    digits, images = load_digits().data / 16, flat(fetch_mnist()[0])
+    priors = {f"cluster_prior = {prior}": {"cluster_prior": prior} for prior in ("auto", "uniform")}
+    for seed in seeds:
+        for name, X in (("digits", digits), ("MNIST", images)):
+            X, y = make_artifact(X, weights=(0.7, 0.2, 0.1), random_state=seed)
+            measure_artifact(f"artifact of unequal shares in {name}", seed, X, y, priors)
 
 
 def artifact_in_images(seeds):
@@ -375,6 +391,7 @@ if __name__ == "__main__":
         {
             "ring": (ring, 5),
             "artifact": (artifact, 5),
+            "unequal_artifact": (unequal_artifact, 3),
             "images": (artifact_in_images, 3),
             "uniformity": (uniformity, 3),
             "uniformity_mnist": (uniformity_mnist, 3),

@@ -44,7 +44,7 @@ from ._phases import (
     standardize_rows,
     steps_per_epoch,
 )
-from ._projections import separated_groups
+from ._projections import TOLERANCE, separated_clusters, separated_groups
 from ._run import Run
 
 # Adam's β, as in the paper.
@@ -183,6 +183,7 @@ def frozen(*modules: nn.Module) -> Iterator[None]:
 PAPER_SETTINGS = {
     "mnist": {
         "n_clusters": 10,
+        "cluster_prior": "uniform",
         "init": "random",
         "augment": None,
         "network": "cnn",
@@ -239,9 +240,10 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     input_shape : (int, int, int) or None, default=None
         ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
         (n_samples, C, H, W) needs none.
-    cluster_prior : "uniform" or array-like of shape (n_clusters,), default='uniform'
-        Shares of the clusters, in which their numbers are drawn; scaled to sum to 1. Give them
-        where they are known to differ.
+    cluster_prior : {"auto", "uniform"} or array-like of shape (n_clusters,), default='auto'
+        Shares of the clusters, in which their numbers are drawn; scaled to sum to 1. "auto" is
+        equal shares, as in the paper, but those of the groups that ``init`` found where they
+        differ.
     adversarial_loss : {"wasserstein", "nonsaturating", "auto"}, default='auto'
         What critic and generator train on. "wasserstein" is the paper's (eq. 5). "nonsaturating" is
         Goodfellow's: the critic's value is the log-odds that a sample is real, and its slope is
@@ -263,11 +265,14 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         Steps of the classifier for each of the generator, on the samples that the critic saw.
         "auto" is 1, but 4, as in the paper, for fewer features than clusters.
     init : {"projection", "random"}, default='projection'
-        "projection": where the data fall into groups that lie apart along one direction, in the
-        shares of ``cluster_prior``, the classifier is also taught these groups, with a weight that
-        falls from 1 to 0 in the course of the training. The direction is an independent component
-        of at most 5,000 samples (FastICA). Where there is none, with fewer features than clusters,
-        and with "random", generator and classifier begin from nothing, as in the paper.
+        "projection": where the data fall into groups that lie apart, in the shares of
+        ``cluster_prior``, the classifier is also taught these groups, with a weight that falls from
+        1 to 0 in the course of the training. They are those of a Gaussian mixture on principal
+        components, if neighbours hardly ever differ in them, or else lie apart along one direction,
+        an independent component of at most 5,000 samples (FastICA). With ``cluster_prior="auto"``
+        groups of other shares will do, along a direction where they lie further apart. Where there
+        are none, with fewer features than clusters, and with "random", generator and classifier
+        begin from nothing, as in the paper.
     augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "image"}, \
             callable or None, default='auto'
         What makes the copies of samples for which the classifier's answers shall be the same.
@@ -277,8 +282,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         "warped_neighbors" one of its neighbours by "strong_affine"; the generated samples that the
         classifier learns from go through the same warp. "auto" is "warped_neighbors" for images and
         "neighbors" for others, but None for fewer features than clusters, and where ``init`` found
-        groups: along a single direction, which copies need not share. None, as in most of the
-        paper: the classifier learns from generated samples alone.
+        groups along a single direction, which copies need not share. None, as in most of the paper:
+        the classifier learns from generated samples alone.
     consistency : {"information", "kl"}, default='information'
         The loss on pairs of a real sample and its copy, 256 a step: ``H(c | c') +
         KL(c ‖ cluster_prior)`` of their clusters, which is least where the answers are sure, alike
@@ -398,7 +403,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         "hidden_dims": ["array-like", None],
         "noise_dim": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "noise_rise": [Interval(Real, 0, 1, closed="both")],
-        "cluster_prior": [StrOptions({"uniform"}), "array-like"],
+        "cluster_prior": [StrOptions({"auto", "uniform"}), "array-like"],
         "adversarial_loss": [StrOptions({"nonsaturating", "wasserstein", "auto"})],
         "penalty_weight": [Interval(Real, 0, None, closed="left")],
         "classification_weight": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
@@ -428,7 +433,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         noise_dim="auto",
         noise_rise=0.0,
         input_shape=None,
-        cluster_prior="uniform",
+        cluster_prior="auto",
         adversarial_loss="auto",
         penalty_weight=1.0,
         classification_weight="auto",
@@ -496,7 +501,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
                 self.hidden_dims,
             ),
             noise_dim,
-            self._shares(),
+            self._given_shares(),
             # Pictures keep to the range of pictures.
             (float(rows.X.min()) * rows.scale, float(rows.X.max()) * rows.scale)
             if is_image
@@ -513,20 +518,35 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     def _resolve_batch_size(self, n: int) -> int:
         return int(self._game().batch_size)
 
-    def _shares(self) -> Tensor:
+    def _given_shares(self) -> Tensor:
         return cluster_shares("cluster_prior", self.cluster_prior, self.n_clusters)
 
     def _train(self, run: Run) -> None:
         run.perform(self._seek, self._play, self._finish)
 
     def _seek(self, run: Run) -> None:
-        """Groups to begin with, if one direction of the data shows them."""
+        """Clusters to begin with, if they lie apart in the data, or along one direction of it."""
+        module, memory = run.module, run.memory
+        # Beside the module's, which to read from a GPU would be to wait for it.
+        shares = memory["shares"] = self._given_shares()
         # In fewer dimensions than clusters the three find groups by themselves, and names from
         # outside stand in the way of samples that have to pass each other.
-        if self.init == "projection" and not few_dimensions(self.input_shape_, self.n_clusters):
-            groups = separated_groups(run.rows, self._shares(), run.rng)
-            if groups is not None:
-                run.memory["start"] = groups
+        if self.init == "random" or few_dimensions(self.input_shape_, self.n_clusters):
+            return
+        unknown = isinstance(self.cluster_prior, str) and self.cluster_prior == "auto"
+        start = separated_clusters(
+            run.rows, shares, run.information, run.rng, of_any_shares=unknown
+        )
+        if start is None:
+            start = separated_groups(run.rows, shares, run.rng, of_any_shares=unknown)
+            memory["feature"] = start is not None
+        if start is None:
+            return
+        memory["start"] = start
+        found = torch.bincount(start, minlength=self.n_clusters) / len(start)
+        if unknown and (found - shares).abs().max() > TOLERANCE / self.n_clusters:
+            memory["shares"] = found
+            module.shares.copy_(found)
 
     def _play(self, run: Run) -> None:
         """Algorithm 1."""
@@ -597,7 +617,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         """``augment``, resolved."""
         if self.augment != "auto":
             return self.augment
-        if few_dimensions(self.input_shape_, self.n_clusters) or "start" in run.memory:
+        if few_dimensions(self.input_shape_, self.n_clusters) or run.memory.get("feature"):
             return None
         return "warped_neighbors" if len(self.input_shape_) == 3 else "neighbors"
 
@@ -652,8 +672,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     def _noise(self, run: Run, n: int, scale: float) -> tuple[Tensor, Tensor]:
         """Numbers of clusters (n,) and noise (n, noise_dim)."""
-        # The parameter's, not the module's: reading those from a GPU would wait for it.
-        codes = torch.multinomial(self._shares(), n, replacement=True, generator=run.generator)
+        codes = torch.multinomial(
+            run.memory["shares"], n, replacement=True, generator=run.generator
+        )
         noise = scale * torch.randn(n, run.module.noise_dim, generator=run.generator)
         return sent(codes, run.device), sent(noise, run.device)
 

@@ -55,6 +55,7 @@ def make_artifact(
     X: ArrayLike,
     values: tuple[float, ...] = (0.1, 0.5, 0.9),
     *,
+    weights: ArrayLike | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Set the first pixel of every image to one of a few values, drawn at random.
@@ -68,6 +69,8 @@ def make_artifact(
         Images or tables. Images of uint8 are scaled to [0, 1]; others should be of that range.
     values : tuple of float, default=(0.1, 0.5, 0.9)
         At least two.
+    weights : array-like of shape (len(values),) or None, default=None
+        Shares of the values, scaled to sum to 1; None is equal ones.
     random_state : int, RandomState instance or None, default=None
 
     Returns
@@ -93,8 +96,18 @@ def make_artifact(
         )
     if len(values) < 2:
         raise ValueError(f"values={values!r}; expected at least two")
+    if weights is not None:
+        shares = np.asarray(weights, dtype=float)
+        if shares.shape != (len(values),) or not (np.isfinite(shares) & (shares > 0)).all():
+            raise ValueError(
+                f"weights={weights!r}; expected a positive number for each of {len(values)} values"
+            )
     X = X / np.float32(255) if X.dtype == np.uint8 else X.astype(np.float32)
     X = np.ascontiguousarray(X)  # what follows writes into a view of it
-    artifact = check_random_state(random_state).randint(len(values), size=len(X))
+    rng = check_random_state(random_state)
+    if weights is None:
+        artifact = rng.randint(len(values), size=len(X))
+    else:
+        artifact = rng.choice(len(values), len(X), p=shares / shares.sum())
     X.reshape(len(X), -1)[:, 0] = np.asarray(values, dtype=np.float32)[artifact]
     return X, artifact

@@ -11,9 +11,9 @@ from skdeepclust.datasets import make_artifact, make_gaussian_ring
 from skdeepclust.training import Rows
 
 
-def groups_of(X, shares, seed=0):
+def groups_of(X, shares, seed=0, **options):
     rows = Rows(np.ascontiguousarray(X), X.shape[1:], 1.0, torch.device("cpu"))
-    return separated_groups(rows, torch.tensor(shares), np.random.RandomState(seed))
+    return separated_groups(rows, torch.tensor(shares), np.random.RandomState(seed), **options)
 
 
 def hidden(n=1500, dim=8, shares=(1 / 3, 1 / 3, 1 / 3), seed=0):
@@ -61,18 +61,53 @@ def test_groups_of_other_shares_or_number_are_none(shares):
     assert groups_of(X, list(shares)) is None
 
 
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
+@pytest.mark.parametrize("shares", [(0.6, 0.3, 0.1), (0.9, 0.07, 0.03), (0.03, 0.97)])
+def test_groups_of_any_shares(shares, unit):
+    """Where k-means cuts the largest group."""
+    X, y = hidden(shares=shares)
+    X = (unit * X + unit).astype(np.float32)
+    equal = [1 / len(shares)] * len(shares)
+    assert groups_of(X, equal) is None
+    assert adjusted_rand_score(y, groups_of(X, equal, of_any_shares=True).numpy()) == 1
+
+
+def test_given_shares_may_be_very_unequal():
+    X, y = hidden(shares=(0.9, 0.03, 0.07))
+    found = groups_of(X, [0.07, 0.03, 0.9]).numpy()
+    assert np.array_equal(found, np.array([2, 1, 0])[y])
+
+
+@pytest.mark.parametrize("any_shares", [False, True])
 @pytest.mark.parametrize("n_groups", [2, 3, 8])
 @pytest.mark.parametrize("n", [50, 2000])
-def test_nothing_in_noise(n, n_groups):
+def test_nothing_in_noise(n, n_groups, any_shares):
     """Of as many columns as may be, and heavy tails among them."""
     generator = np.random.RandomState(n)
     X = np.hstack([generator.standard_normal((n, 100)), generator.standard_t(2, (n, 20))])
-    assert groups_of(X.astype(np.float32), [1 / n_groups] * n_groups) is None
+    shares = [1 / n_groups] * n_groups
+    assert groups_of(X.astype(np.float32), shares, of_any_shares=any_shares) is None
 
 
-def test_neither_in_one_value_nor_in_few_samples():
-    assert groups_of(np.ones((60, 3), np.float32), [0.5, 0.5]) is None
-    assert groups_of(np.eye(9, dtype=np.float32), [0.5, 0.5]) is None
+def test_outliers_are_no_group():
+    """Alike and far from all others, but fewer than ten."""
+    X = np.random.RandomState(0).standard_normal((200, 5)).astype(np.float32)
+    X[:9] += 40
+    assert groups_of(X, [0.5, 0.5], of_any_shares=True) is None
+    X[9] += 40
+    found = groups_of(X, [0.5, 0.5], of_any_shares=True)
+    assert sorted(np.bincount(found)) == [10, 190]
+
+
+def test_one_cluster_is_no_group():
+    X, _ = hidden()
+    assert groups_of(X, [1.0], of_any_shares=True) is None
+
+
+@pytest.mark.parametrize("any_shares", [False, True])
+def test_neither_in_one_value_nor_in_few_samples(any_shares):
+    for X in (np.ones((60, 3), np.float32), np.eye(9, dtype=np.float32)):
+        assert groups_of(X, [0.5, 0.5], of_any_shares=any_shares) is None
 
 
 def test_the_classifier_learns_the_groups_and_keeps_to_them():
@@ -103,6 +138,43 @@ def test_what_is_taught_weighs_less_from_step_to_step(monkeypatch):
     n_steps = len(weights)
     assert n_steps >= 10
     np.testing.assert_allclose(weights, 1 - np.arange(n_steps) / n_steps)
+
+
+@pytest.mark.parametrize(
+    ("prior", "shares"),
+    [("auto", (0.7, 0.2, 0.1)), ((1, 7, 2), (0.7, 0.2, 0.1)), ("uniform", (1 / 3, 1 / 3, 1 / 3))],
+)
+def test_the_shares_of_the_groups_are_what_numbers_are_drawn_by(prior, shares):
+    X, y = hidden(800, shares=(0.7, 0.2, 0.1))
+    if prior == "auto":
+        shares = np.bincount(y) / len(y)
+    model = PreciseFeatureGAN(3, cluster_prior=prior, max_epochs=20, random_state=0).fit(X)
+    assert ("start" in model.history_[0]) == (prior != "uniform")
+    np.testing.assert_allclose(np.sort(model.module_.shares), np.sort(shares), rtol=1e-5)
+    drawn = np.bincount(model.sample(20_000)[1], minlength=3) / 20_000
+    np.testing.assert_allclose(drawn, model.module_.shares, atol=0.02)
+
+
+@pytest.fixture(scope="module")
+def unequal_blobs():
+    """In more directions than one, so that no line through them parts all."""
+    generator = np.random.RandomState(0)
+    y = generator.permutation(np.repeat(range(6), (300, 100, 60, 40, 30, 20)))
+    return (10 * np.eye(6)[y] + generator.standard_normal((len(y), 6))).astype(np.float32), y
+
+
+def test_clusters_that_lie_apart_in_all_directions_are_a_start(unequal_blobs):
+    """Beside which there are copies still: neighbours have the same cluster."""
+    X, y = unequal_blobs
+    assert groups_of(X, [1 / 6] * 6, of_any_shares=True) is None
+    model = PreciseFeatureGAN(6, max_epochs=60, random_state=0).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.95
+    assert {"start", "consistency"} <= model.history_[0].keys()
+    np.testing.assert_allclose(np.sort(model.module_.shares), np.sort(np.bincount(y)) / len(y))
+    for other in ({"cluster_prior": "uniform"}, {"init": "random"}):
+        model = PreciseFeatureGAN(6, max_epochs=1, random_state=0, **other).fit(X)
+        assert "start" not in model.history_[0]
+        np.testing.assert_allclose(model.module_.shares, [1 / 6] * 6)
 
 
 def test_without_groups_there_is_no_start():

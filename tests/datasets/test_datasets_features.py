@@ -45,6 +45,20 @@ def test_artifact_in_a_view_that_is_not_contiguous():
     assert not X.any()
 
 
+def test_artifact_of_unequal_shares():
+    changed, artifact = make_artifact(np.zeros((5000, 3)), weights=(6, 3, 1), random_state=0)
+    np.testing.assert_allclose(np.bincount(artifact) / 5000, [0.6, 0.3, 0.1], atol=0.02)
+    np.testing.assert_allclose(changed[:, 0], np.array([0.1, 0.5, 0.9])[artifact], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "weights", [(0.5, 0.5), (0.5, 0.5, 0.0), (1, 1, -1), (1, 1, np.nan), (1, 1, np.inf)]
+)
+def test_artifact_refuses_weights(weights):
+    with pytest.raises(ValueError, match=r"weights=.*; expected a positive number for each of 3"):
+        make_artifact(np.zeros((3, 2)), weights=weights)
+
+
 @pytest.mark.parametrize(
     ("X", "values", "message"),
     [
