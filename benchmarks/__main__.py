@@ -18,6 +18,7 @@ import argparse
 import os
 
 from . import (
+    blobs,
     dvc,
     engine,
     neural_mixture_em,
@@ -32,7 +33,7 @@ from ._record import DEVICE, device
 
 
 def tables() -> None:
-    for module in (stat_dec, dvc, neural_mixture_em, precise_feature_gan):
+    for module in (stat_dec, dvc, neural_mixture_em, precise_feature_gan, blobs):
         module.BENCH.table()
     papers.table()
     peers.table()

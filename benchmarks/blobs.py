@@ -1,0 +1,61 @@
+"""Gaussian blobs that lie apart: what nobody should get wrong.
+
+``python -m benchmarks.blobs apart | table``. Each run is one file in ``benchmarks/results/blobs``;
+one that is there is not run again.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.datasets import make_blobs
+
+from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
+
+from ._bench import Bench
+from ._peers import kmeans, pca_mixture
+
+BENCH = Bench("blobs", "Gaussian blobs that lie apart")
+
+ESTIMATORS = (StatDEC, DVC, NeuralMixtureEM, PreciseFeatureGAN)
+# Sizes of the blobs, and features.
+LAYOUTS = {
+    "3 of 333": ([333] * 3, 4),
+    "5 of 200": ([200] * 5, 20),
+    "10 of 100": ([100] * 10, 20),
+    "800, 80 and 20": ([800, 80, 20], 4),
+    "815 to 33 in 5": ([815, 511, 279, 120, 33], 20),
+    "815 to 33 in 10": ([815, 671, 541, 426, 325, 238, 165, 107, 63, 33], 20),
+    "3 of 333, plane": ([333] * 3, 2),
+    "500, 100 and 10, plane": ([500, 100, 10], 2),
+    "800, 80 and 20, plane": ([800, 80, 20], 2),
+}
+
+
+def drawn(sizes, n_features, seed):
+    """Blobs in the places that ``make_blobs`` gives them, drawn again while two of them are less
+    than eight standard deviations apart."""
+    rng = np.random.RandomState(seed)
+    while True:
+        X, y, centers = make_blobs(
+            sizes, n_features, random_state=rng.randint(2**31 - 1), return_centers=True
+        )
+        distances = np.linalg.norm(centers[:, None] - centers, axis=2)
+        if distances[np.triu_indices(len(sizes), 1)].min() >= 8:
+            return X.astype(np.float32), y
+
+
+def apart(seeds):
+    """Of equal and of unequal sizes, and in the plane."""
+    for seed in seeds:
+        for name, (sizes, n_features) in LAYOUTS.items():
+            X, y = drawn(sizes, n_features, seed)
+            k = len(sizes)
+            for Estimator in ESTIMATORS:
+                estimator = Estimator(k, random_state=seed)
+                BENCH.measure(name, Estimator.__name__, estimator, seed, X, y)
+            BENCH.measure(name, "KMeans", kmeans(k, seed), seed, X, y)
+            BENCH.measure(name, "PCA + GaussianMixture", pca_mixture(k, seed), seed, X, y)
+
+
+if __name__ == "__main__":
+    BENCH.main({"apart": (apart, 3)})
