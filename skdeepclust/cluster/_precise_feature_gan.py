@@ -269,10 +269,10 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         ``cluster_prior``, the classifier is also taught these groups, with a weight that falls from
         1 to 0 in the course of the training. They are those of a Gaussian mixture on principal
         components, if neighbours hardly ever differ in them, or else lie apart along one direction,
-        an independent component of at most 5,000 samples (FastICA). With ``cluster_prior="auto"``
-        groups of other shares will do, along a direction where they lie further apart. Where there
-        are none, with fewer features than clusters, and with "random", generator and classifier
-        begin from nothing, as in the paper.
+        an independent component of at most 5,000 samples (FastICA; not with fewer features than
+        clusters). With ``cluster_prior="auto"`` groups of other shares will do, along a direction
+        where they lie further apart. Where there are none, and with "random", generator and
+        classifier begin from nothing, as in the paper.
     augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "image"}, \
             callable or None, default='auto'
         What makes the copies of samples for which the classifier's answers shall be the same.
@@ -529,15 +529,15 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         module, memory = run.module, run.memory
         # Beside the module's, which to read from a GPU would be to wait for it.
         shares = memory["shares"] = self._given_shares()
-        # In fewer dimensions than clusters the three find groups by themselves, and names from
-        # outside stand in the way of samples that have to pass each other.
-        if self.init == "random" or few_dimensions(self.input_shape_, self.n_clusters):
+        if self.init == "random":
             return
         unknown = isinstance(self.cluster_prior, str) and self.cluster_prior == "auto"
         start = separated_clusters(
             run.rows, shares, run.information, run.rng, of_any_shares=unknown
         )
-        if start is None:
+        # In fewer dimensions than clusters the three find groups by themselves, and names by a
+        # single direction stand in the way of samples that have to pass each other.
+        if start is None and not few_dimensions(self.input_shape_, self.n_clusters):
             start = separated_groups(run.rows, shares, run.rng, of_any_shares=unknown)
             memory["feature"] = start is not None
         if start is None:

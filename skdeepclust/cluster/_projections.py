@@ -169,7 +169,10 @@ def _sharpest(cut, z: np.ndarray, shares: np.ndarray, tolerance: float, rng) -> 
     # Groups show their direction more sharply than independence does.
     while (sharper := along(direction(best.labels))).looseness < best.looseness:
         best = sharper
-    return best if best.looseness <= 1 else None
+    if best.looseness > 1:
+        return None
+    steps = _separations([(z @ best.axis)[best.labels == k] for k in range(len(shares))])
+    return best if (steps >= STEP).all() else None
 
 
 def _variance_cut(values: np.ndarray, n_groups: int, rng) -> tuple[np.ndarray, float]:
@@ -177,10 +180,8 @@ def _variance_cut(values: np.ndarray, n_groups: int, rng) -> tuple[np.ndarray, f
     kmeans = KMeans(n_groups, n_init=3, random_state=rng.randint(2**31 - 1)).fit(values[:, None])
     centers = np.sort(kmeans.cluster_centers_[:, 0])
     cuts = (centers[1:] + centers[:-1]) / 2
-    labels = np.searchsorted(cuts, values)
-    steps = _separations([values[labels == k] for k in range(n_groups)])
     share = kmeans.inertia_ / (len(values) * values.var())
-    return cuts, share * n_groups**2 / SPREAD if (steps >= STEP).all() else np.inf
+    return cuts, share * n_groups**2 / SPREAD
 
 
 def _gap_cut(values: np.ndarray, n_groups: int, rng) -> tuple[np.ndarray, float]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from .._sklearn_compat import warning_filters
 from ..training import INFERENCE_BATCH
 from ._mixtures import GaussianMixtureEM, posteriors, seed_centers
-from ._neighbors import APART, NOT_APART, NeighborInformation, affordable, unite
+from ._neighbors import APART, TIMES_UNTOLD, UNTOLD, NeighborInformation, affordable, unite
 
 # So many mixtures, each on its own part of the data.
 N_MIXTURES, SUBSET = 32, 5_000
@@ -95,7 +95,8 @@ def start_responsibilities(
     # Where clusters that lie apart are of unequal sizes, a cut of the largest one, which many
     # neighbours cross, has more information still.
     told = [information.told(r.argmax(1), n_clusters) for r in starts]
-    least = NOT_APART if max(told) >= APART else 0
+    untold = TIMES_UNTOLD * max(1 - max(told), UNTOLD)
+    least = 1 - untold if max(told) >= APART else 0
     starts = [r for r, share in zip(starts, told, strict=True) if share >= least]
     return max(starts, key=lambda r: information(r.argmax(1), n_clusters))
 

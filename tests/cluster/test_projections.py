@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
 
 from skdeepclust import PreciseFeatureGAN
+from skdeepclust.cluster import _precise_feature_gan
 from skdeepclust.cluster._projections import separated_groups
 from skdeepclust.datasets import make_artifact, make_gaussian_ring
 from skdeepclust.training import Rows
@@ -99,6 +101,15 @@ def test_outliers_are_no_group():
     assert sorted(np.bincount(found)) == [10, 190]
 
 
+@pytest.mark.parametrize("any_shares", [False, True])
+@pytest.mark.parametrize("seed", range(4))
+def test_no_cut_that_leaves_two_together(seed, any_shares):
+    """Four far from each other, along a line three: to cut one of them leaves little variance."""
+    X, y = make_blobs(400, 8, centers=4, random_state=seed)
+    found = groups_of(X.astype(np.float32), [1 / 4] * 4, of_any_shares=any_shares)
+    assert found is None or adjusted_rand_score(y, found.numpy()) > 0.9
+
+
 def test_one_cluster_is_no_group():
     X, _ = hidden()
     assert groups_of(X, [1.0], of_any_shares=True) is None
@@ -183,9 +194,25 @@ def test_without_groups_there_is_no_start():
     assert not any("start" in epoch for epoch in model.history_)
 
 
-def test_no_start_in_fewer_dimensions_than_clusters():
+def test_no_direction_is_sought_in_fewer_dimensions_than_clusters(monkeypatch):
     """The ring has groups that lie apart along a line, and is better off without them."""
     X, y = make_gaussian_ring(600, random_state=0)
     assert adjusted_rand_score(y, groups_of(X.astype(np.float32), [1 / 8] * 8).numpy()) == 1
-    model = PreciseFeatureGAN(8, max_epochs=3, random_state=0).fit(X)
-    assert not any("start" in epoch for epoch in model.history_)
+    noise = np.random.RandomState(0).standard_normal((300, 3))
+    sought = []
+    monkeypatch.setattr(
+        _precise_feature_gan, "separated_groups", lambda *_, **__: sought.append(True)
+    )
+    for n_clusters, expected in ((4, 0), (3, 1)):
+        PreciseFeatureGAN(n_clusters, max_epochs=1, random_state=0).fit(noise)
+        assert len(sought) == expected
+
+
+@pytest.mark.parametrize("sizes", [(60, 60, 60), (150, 20, 10)])
+def test_clusters_that_lie_apart_in_the_plane_are_a_start(sizes):
+    y = np.repeat(range(3), sizes)
+    X = 12 * np.eye(3)[y][:, :2] + np.random.RandomState(0).standard_normal((180, 2))
+    model = PreciseFeatureGAN(3, random_state=0).fit(X)
+    assert adjusted_rand_score(y, model.labels_) == 1
+    assert "start" in model.history_[0]
+    assert "consistency" not in model.history_[0]

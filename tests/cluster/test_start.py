@@ -97,6 +97,9 @@ def test_auto_is_the_start_that_neighbours_speak_for():
     """On half moons the mixtures; of what neighbours speak against, k-means."""
     Z, y = make_moons(600, noise=0.05, random_state=0)
     assert adjusted_rand_score(y, start("auto", Z, 2).argmax(1)) > 0.98
+    # Where the moons touch: of what lies apart the worst would be these still.
+    Z, y = make_moons(600, noise=0.13, random_state=0)
+    assert adjusted_rand_score(y, start("auto", Z, 2).argmax(1)) > 0.9
     worst = start("auto", Z, 2, sign=-1).argmax(1)
     assert adjusted_rand_score(start("kmeans", Z, 2).argmax(1), worst) > 0.98
 
