@@ -211,7 +211,7 @@ ELSEWHERE = {
         "ORL, gender",
         "PreciseFeatureGAN, prior 36 to 4",
     ),
-    "PreciseFeatureGAN, ring": ("precise_feature_gan", "ring", "noise_dim = 2"),
+    "PreciseFeatureGAN, ring": ("precise_feature_gan", "ring", "default"),
     "PreciseFeatureGAN, Artifact-MNIST": (
         "precise_feature_gan",
         "artifact in MNIST",

@@ -76,7 +76,7 @@ ROWS = {
         (
             "precise_feature_gan",
             "ring",
-            {"noise_dim = 2": "**PreciseFeatureGAN**"},
+            {"default": "**PreciseFeatureGAN**"},
         ),
     ],
     "one column of three values beside four of noise": [
