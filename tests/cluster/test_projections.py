@@ -64,7 +64,7 @@ def test_groups_of_other_shares_or_number_are_none(shares):
 
 
 @pytest.mark.parametrize("unit", [1e-12, 1.0, 1e12])
-@pytest.mark.parametrize("shares", [(0.6, 0.3, 0.1), (0.9, 0.07, 0.03), (0.03, 0.97)])
+@pytest.mark.parametrize("shares", [(0.7, 0.2, 0.1), (0.9, 0.07, 0.03), (0.21, 0.79)])
 def test_groups_of_any_shares(shares, unit):
     """Where k-means cuts the largest group."""
     X, y = hidden(shares=shares)
