@@ -8,7 +8,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from skdeepclust import PreciseFeatureGAN
 from skdeepclust.cluster import _precise_feature_gan
-from skdeepclust.cluster._projections import separated_groups
+from skdeepclust.cluster._neighbors import NeighborInformation
+from skdeepclust.cluster._projections import separated_clusters, separated_groups
 from skdeepclust.datasets import make_artifact, make_gaussian_ring
 from skdeepclust.training import Rows
 
@@ -16,6 +17,13 @@ from skdeepclust.training import Rows
 def groups_of(X, shares, seed=0, **options):
     rows = Rows(np.ascontiguousarray(X), X.shape[1:], 1.0, torch.device("cpu"))
     return separated_groups(rows, torch.tensor(shares), np.random.RandomState(seed), **options)
+
+
+def clusters_of(X, shares, seed=0, **options):
+    X = np.ascontiguousarray(X, dtype=np.float32)
+    rows = Rows(X, X.shape[1:], 1.0, torch.device("cpu"))
+    rng = np.random.RandomState(seed)
+    return separated_clusters(rows, torch.tensor(shares), NeighborInformation(X), rng, **options)
 
 
 def hidden(n=1500, dim=8, shares=(1 / 3, 1 / 3, 1 / 3), seed=0):
@@ -172,6 +180,25 @@ def unequal_blobs():
     generator = np.random.RandomState(0)
     y = generator.permutation(np.repeat(range(6), (300, 100, 60, 40, 30, 20)))
     return (10 * np.eye(6)[y] + generator.standard_normal((len(y), 6))).astype(np.float32), y
+
+
+def test_clusters_have_the_shares_in_their_order(unequal_blobs):
+    X, y = unequal_blobs
+    shares = np.bincount(y) / len(y)
+    assert np.array_equal(clusters_of(X, shares), y)
+    assert np.array_equal(clusters_of(X, shares[::-1].copy()), 5 - y)
+    assert clusters_of(X, [1 / 6] * 6) is None
+    assert adjusted_rand_score(y, clusters_of(X, [1 / 6] * 6, of_any_shares=True)) == 1
+
+
+def test_cuts_of_a_thin_cluster_are_none():
+    """Which few neighbours cross."""
+    noise = np.random.RandomState(0).standard_normal(3000)
+    bands, y = make_artifact(np.column_stack([noise, noise]), random_state=0)
+    bands /= bands.std(0)
+    found = clusters_of(bands, [1 / 3] * 3, of_any_shares=True)
+    assert found is None or adjusted_rand_score(y, found) == 1
+    assert clusters_of(noise[:, None], [1 / 3] * 3, of_any_shares=True) is None
 
 
 def test_clusters_that_lie_apart_in_all_directions_are_a_start(unequal_blobs):

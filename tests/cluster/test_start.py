@@ -103,6 +103,30 @@ def test_auto_is_the_start_that_neighbours_speak_for(monkeypatch):
     assert adjusted_rand_score(start("kmeans", Z, 2).argmax(1), worst) > 0.98
 
 
+@pytest.mark.parametrize(
+    ("best", "other", "kept"),
+    [(1, 0.97, 0), (1, 0.985, 1), (0.98, 0.93, 1), (0.98, 0.91, 0), (0.97, 0.5, 1)],
+)
+def test_what_is_left_out_beside_what_lies_apart(best, other, kept):
+    """k-means' cut of half moons, which has the most information here."""
+    Z, _ = make_moons(600, noise=0.05, random_state=0)
+    cut = start("kmeans", Z, 2).argmax(1)
+
+    class Information(NeighborInformation):
+        def is_cut(self, labels):
+            return abs(adjusted_rand_score(cut, labels)) > 0.98
+
+        def told(self, labels, n_clusters):
+            return other if self.is_cut(labels) else best
+
+        def __call__(self, labels, n_clusters):
+            return self.is_cut(labels)
+
+    z = torch.from_numpy(Z.astype(np.float32))
+    found = start_responsibilities("auto", z, 2, rng(), Information(Z)).argmax(1)
+    assert (adjusted_rand_score(cut, found) > 0.98) == kept
+
+
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_parts_of_one_class_are_united(seed):
     """Two round classes side by side and a long one, whose halves lie further apart than they."""
