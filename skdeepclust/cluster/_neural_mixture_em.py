@@ -48,7 +48,7 @@ from ._phases import (
 )
 from ._revival import revive_empty
 from ._run import Run, copied
-from ._start import pca_mixture
+from ._start import lie_apart, pca_mixture
 
 # The paper's γ and the batch size that it belongs to.
 GAMMA, GAMMA_BATCH = 5.0, 128
@@ -227,7 +227,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
     n_starts : int >= 1, default=40
         Mixtures that begin side by side on a network. Where copies are neighbours, two of them are
         given the posterior of a Gaussian mixture on at most ten principal components for their
-        E-steps, until the best is kept. 1 is the paper's training, without such help.
+        E-steps, until the best is kept; where its clusters lie apart, that is the one most like
+        them. 1 is the paper's training, without such help.
     n_networks : int >= 1 or "auto", default='auto'
         Networks, one after another, on each of which so many mixtures begin. "auto" is 1 where
         copies are neighbours, there are none, or a single mixture begins; elsewhere as many as it
@@ -517,10 +518,14 @@ class NeuralMixtureEM(BaseDeepClusterer):
         return lambda index, x: warp(x)
 
     def _prepare(self, run: Run) -> None:
-        """Of rows: the posterior that two of the starts are given for their E-steps."""
+        """Of rows: the posterior that two of the starts are given for their E-steps, and where its
+        clusters lie apart these, beside which others are none."""
         if self._copies() == "neighbors":
             posterior = pca_mixture(run.rows.X, self.n_clusters, run.rng)
             run.memory["posterior"] = torch.from_numpy(posterior).to(run.device)
+            unknown = isinstance(self.prior, str) and self.prior in ("auto", "estimated")
+            if unknown and lie_apart(posterior, run.information):
+                run.memory["apart"] = torch.from_numpy(posterior.argmax(1))
 
     def _explore(self, run: Run) -> None:
         """Train many mixtures on one backbone, and keep the best by the unsupervised objective."""
@@ -535,16 +540,19 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
         epochs = resolve_epochs(self.start_epochs, run, steps=START_STEPS, at_least=0, at_most=40)
         self._run_phase(run, "explore", step, epochs)
-        scores, labels = self._unsupervised_scores(run, starts)
+        scores, labels, index = self._unsupervised_scores(run, starts)
         run.net.record("start_scores", scores.tolist())
-        order = scores.argsort(descending=True, stable=True).tolist()  # of equals the first
-        best = scores[order[0]].item()
-        if "start" not in run.memory or best > run.score:
+        standings = self._standings(run, scores, labels, index)
+        # Of equals the first.
+        order = sorted(range(len(standings)), key=standings.__getitem__, reverse=True)
+        best = standings[order[0]]
+        if "start" not in run.memory or best > (run.memory["right"], run.score):
             module.mixture.adopt(starts, order[0])
-            run.score, run.memory["start"] = best, copied(module.state_dict())
+            run.memory["right"], run.score = best
+            run.memory["start"] = copied(module.state_dict())
         if self.n_networks == "auto" and self._most_networks() > 1:
             alike = agreement(labels[:, order[: 1 + RUNNERS_UP]]) >= AGREED
-            run.memory["agreed"] = alike and best > 0  # the score of one cluster for all
+            run.memory["agreed"] = alike and best[1] > 0  # the score of one cluster for all
 
     def _has_searched(self, run: Run) -> bool:
         """Whether no further network is to be searched: the best starts agree, or by Ctrl-C."""
@@ -569,13 +577,14 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _cluster(self, run: Run) -> None:
         """Train the mixture by algorithm 1, unless it was better before."""
-        memory = run.remember(start_score=run.score)
+        memory = run.remember(start_score=run.score, right=0.0)
         if "start" not in memory:
             memory["start"] = copied(run.module.state_dict())
         self._train_mixture(run)
-        run.score = self._unsupervised_scores(run, run.module.mixture)[0].item()
+        found = self._unsupervised_scores(run, run.module.mixture)
+        ((right, run.score),) = self._standings(run, *found)
         run.net.record("objective", run.score)
-        if run.score < memory["start_score"]:
+        if (right, run.score) < (memory["right"], memory["start_score"]):
             run.module.load_state_dict(memory["start"])
             run.score = memory["start_score"]
 
@@ -641,23 +650,42 @@ class NeuralMixtureEM(BaseDeepClusterer):
         heads.update_prior(p)
         return p, {"loss": sum(losses.values()), **losses}
 
+    @staticmethod
+    def _standings(
+        run: Run, scores: Tensor, labels: Tensor, index: Tensor
+    ) -> list[tuple[float, float]]:
+        """What mixtures are compared by, the more the better: first how well they find clusters
+        that lie apart, if any do, then their scores."""
+        found, apart = labels.T.cpu().numpy(), run.memory.get("apart")
+        if apart is None:
+            return [(0.0, score) for score in scores.tolist()]
+        apart, n_clusters = apart[index].numpy(), run.module.mixture.n_clusters
+
+        def right(labels: np.ndarray) -> float:
+            # An empty one would come to stand for a part of another.
+            whole = len(np.unique(labels)) == n_clusters
+            return float(adjusted_rand_score(apart, labels)) if whole else 0.0
+
+        return list(zip(map(right, found), scores.tolist(), strict=True))
+
     @torch.inference_mode()
-    def _unsupervised_scores(self, run: Run, heads: MixtureHeads) -> tuple[Tensor, Tensor]:
+    def _unsupervised_scores(self, run: Run, heads: MixtureHeads) -> tuple[Tensor, Tensor, Tensor]:
         """How good each mixture is without labels, (n_heads,): how well copies tell its clusters,
         or eq. 6 where there are no copies. And the clusters of the samples that this was found out
-        on, drawn anew, (SCORED_SAMPLES, n_heads)."""
+        on, drawn anew, (SCORED_SAMPLES, n_heads), and which these are."""
         module, n = run.module, len(run.rows)
         module.eval()
         rounds = math.ceil(SCORED_SAMPLES / n)  # small data is seen several times, in other copies
         order = torch.cat([torch.randperm(n, generator=run.generator) for _ in range(rounds)])
-        parts = order[:SCORED_SAMPLES].split(inference_batch(run.rows))
+        drawn = order[:SCORED_SAMPLES]
+        parts = drawn.split(inference_batch(run.rows))
         if run.transform is None:
             pairs = []
             for index in parts:
                 p, density = module.expectation(heads, run.rows[index], None)
                 pairs.append((density, p.argmax(-1)))
             densities, labels = (torch.cat(side) for side in zip(*pairs, strict=True))
-            return densities.mean(0), labels
+            return densities.mean(0), labels, drawn
 
         def clusters(x: Tensor) -> Tensor:
             return heads.posterior(heads(module.embed(x))).argmax(-1)
@@ -668,7 +696,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
             pairs.append((clusters(x), clusters(run.transform(index, x))))
         labels, labels_tr = (torch.cat(side) for side in zip(*pairs, strict=True))
         penalty = NEIGHBOR_PENALTY if self._copies() == "neighbors" else WARP_PENALTY
-        return shared_information(labels, labels_tr, self.n_clusters, penalty), labels
+        scores = shared_information(labels, labels_tr, self.n_clusters, penalty)
+        return scores, labels, drawn
 
     def _finish(self, run: Run) -> None:
         """Normalise the scores over all the data, and describe the clusters."""

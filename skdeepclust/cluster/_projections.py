@@ -16,8 +16,8 @@ from torch import Tensor
 
 from .._sklearn_compat import warning_filters
 from ..training import INFERENCE_BATCH, Rows
-from ._neighbors import APART, LEAST_SHARE, NeighborInformation, affordable
-from ._start import pca_mixture
+from ._neighbors import LEAST_SHARE, NeighborInformation, affordable
+from ._start import lie_apart, pca_mixture
 
 # Samples to find the direction with, most components, and samples for each of them at least: in as
 # many dimensions as samples, there is a direction with gaps for any partition.
@@ -36,10 +36,6 @@ TOLERANCE = 0.25
 # next. In trials cuts of noise and of data without groups had up to 4.4, and those of a column of
 # three values, with noise of a tenth of the steps between them, 9.8 and more.
 SEPARATION = 8.0
-# Mean of the largest posterior where a mixture's clusters lie apart. Neighbours alone do not tell:
-# few of them cross a cut of a thin cluster. In trials blobs apart had .999 and more, cuts of lines,
-# curves and bands .989 and less.
-SURE = 0.995
 # Parts of an axis, for each group, that such groups are joined from.
 PARTS = 4
 # Fewer samples are outliers.
@@ -61,9 +57,7 @@ def separated_clusters(
     posterior = pca_mixture(rows.X, len(shares), rng)
     labels = posterior.argmax(1)
     order, far = _names(labels, shares.numpy())
-    if posterior.max(1).mean() < SURE or (far > TOLERANCE and not of_any_shares):
-        return None
-    if information.told(torch.from_numpy(labels), len(shares)) < APART:
+    if (far > TOLERANCE and not of_any_shares) or not lie_apart(posterior, information):
         return None
     return torch.from_numpy(order[labels])
 

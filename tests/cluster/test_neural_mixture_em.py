@@ -313,15 +313,16 @@ def test_how_many_networks_are_searched(images, params, agreed, networks, monkey
         __init__ = NeuralMixtureEM.__init__
 
         def _unsupervised_scores(self, run, heads):
-            scores, labels = super()._unsupervised_scores(run, heads)
+            scores, labels, index = super()._unsupervised_scores(run, heads)
             best.append(labels[:, scores.argmax()].numpy())
-            return scores, labels
+            return scores, labels, index
 
     def rand_index(first, other):
         asked.append(first)
         return agreed[(len(asked) - 1) % 5]
 
     monkeypatch.setattr(_neural_mixture_em, "adjusted_rand_score", rand_index)
+    monkeypatch.setattr(_neural_mixture_em, "lie_apart", lambda *_: False)  # which asks it too
     quick = {"start_epochs": 20, "max_epochs": 1, "batch_size": 32, "random_state": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeadClusterWarning)
@@ -484,6 +485,19 @@ def test_digits_as_pictures_with_the_defaults():
     assert min(found) > 0.75
     assert np.median(found[:3]) > 0.9
     assert min(found[:3]) > 0.79
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_unequal_clusters_that_lie_apart_in_the_plane(seed):
+    """Where few neighbours cross a cut of the largest, which tells more than the small ones."""
+    y = np.repeat(range(3), (500, 100, 20))
+    X = 10 * np.eye(3)[y][:, :2] + np.random.RandomState(seed).standard_normal((620, 2))
+    model = NeuralMixtureEM(3, random_state=seed).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.95
+    score = model.restart_scores_.item()  # in nats, of what was kept
+    assert 0 < score < 0.6
+    equal = NeuralMixtureEM(3, prior="uniform", random_state=seed).fit(X)
+    assert equal.restart_scores_.item() > score
 
 
 @pytest.mark.cuda
