@@ -218,7 +218,7 @@ class BaseDeepClusterer(
             else:
                 progress.scores.append(run.score)
             progress.current = None
-            if best is None or run.score > best.score:
+            if best is None or run.standing > best.standing:
                 best, progress.best = run, run.state() if file else None
             if interrupt.asked:
                 best.stop_reason, best.converged = "interrupted", False
@@ -238,8 +238,8 @@ class BaseDeepClusterer(
         runs = Parallel(self.n_jobs)(
             delayed(_run_alone)(self, rows.X, str(rows.device), seed) for seed in seeds
         )
-        scores = [run.score for run in runs]
-        return runs[int(np.argmax(scores))], scores
+        best = max(runs, key=lambda run: run.standing)  # of equals the first
+        return best, [run.score for run in runs]
 
     def _run(
         self,

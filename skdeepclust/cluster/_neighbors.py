@@ -159,6 +159,12 @@ class NeighborInformation:
             found = search.fit(part).kneighbors(return_distance=False)  # without the sample itself
         return torch.from_numpy(found)
 
+    @property
+    def repeated(self) -> float:
+        """Share of the chosen samples that are copies of others."""
+        part = self.X[self.chosen.numpy()]
+        return 1 - len(np.unique(part, axis=0)) / len(part)
+
     def joint(self, labels: Tensor, n_clusters: int) -> Tensor:
         """Shares of the pairs of a sample's cluster and a neighbour's, (n_clusters, n_clusters)."""
         cluster = labels.cpu()[self.chosen]

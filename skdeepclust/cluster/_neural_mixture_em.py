@@ -227,8 +227,9 @@ class NeuralMixtureEM(BaseDeepClusterer):
     n_starts : int >= 1, default=40
         Mixtures that begin side by side on a network. Where copies are neighbours, two of them are
         given the posterior of a Gaussian mixture on at most ten principal components for their
-        E-steps, until the best is kept; where its clusters lie apart, that is the one most like
-        them. 1 is the paper's training, without such help.
+        E-steps, until the best is kept. With ``prior`` "auto" or "estimated" that is the one most
+        like the Gaussian mixture's clusters, where these lie apart. 1 is the paper's training,
+        without such help.
     n_networks : int >= 1 or "auto", default='auto'
         Networks, one after another, on each of which so many mixtures begin. "auto" is 1 where
         copies are neighbours, there are none, or a single mixture begins; elsewhere as many as it
@@ -546,9 +547,9 @@ class NeuralMixtureEM(BaseDeepClusterer):
         # Of equals the first.
         order = sorted(range(len(standings)), key=standings.__getitem__, reverse=True)
         best = standings[order[0]]
-        if "start" not in run.memory or best > (run.memory["right"], run.score):
+        if "start" not in run.memory or best > run.standing:
             module.mixture.adopt(starts, order[0])
-            run.memory["right"], run.score = best
+            run.right, run.score = best
             run.memory["start"] = copied(module.state_dict())
         if self.n_networks == "auto" and self._most_networks() > 1:
             alike = agreement(labels[:, order[: 1 + RUNNERS_UP]]) >= AGREED
@@ -577,16 +578,17 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _cluster(self, run: Run) -> None:
         """Train the mixture by algorithm 1, unless it was better before."""
-        memory = run.remember(start_score=run.score, right=0.0)
+        memory = run.remember(start_right=run.right, start_score=run.score)
         if "start" not in memory:
             memory["start"] = copied(run.module.state_dict())
         self._train_mixture(run)
         found = self._unsupervised_scores(run, run.module.mixture)
-        ((right, run.score),) = self._standings(run, *found)
+        ((run.right, run.score),) = self._standings(run, *found)
         run.net.record("objective", run.score)
-        if (right, run.score) < (memory["right"], memory["start_score"]):
+        before = memory["start_right"], memory["start_score"]
+        if run.standing < before:
             run.module.load_state_dict(memory["start"])
-            run.score = memory["start_score"]
+            run.right, run.score = before
 
     def _train_mixture(self, run: Run) -> None:
         epochs = resolve_epochs(self.max_epochs, run, steps=STEPS, at_least=0, at_most=40)
@@ -659,7 +661,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
         found, apart = labels.T.cpu().numpy(), run.memory.get("apart")
         if apart is None:
             return [(0.0, score) for score in scores.tolist()]
-        apart, n_clusters = apart[index].numpy(), run.module.mixture.n_clusters
+        # On the CPU again after a state that was taken up on a GPU.
+        apart, n_clusters = apart.cpu()[index].numpy(), run.module.mixture.n_clusters
 
         def right(labels: np.ndarray) -> float:
             # An empty one would come to stand for a part of another.

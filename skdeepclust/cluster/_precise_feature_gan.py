@@ -268,11 +268,12 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         "projection": where the data fall into groups that lie apart, in the shares of
         ``cluster_prior``, the classifier is also taught these groups, with a weight that falls from
         1 to 0 in the course of the training. They are those of a Gaussian mixture on principal
-        components, if it is sure of them and neighbours hardly ever differ; or else they lie apart
-        along one direction, an independent component of at most 5,000 samples (FastICA; not with
-        fewer features than clusters). With ``cluster_prior="auto"`` groups of other shares will do,
-        along a direction where they lie further apart. Where there are none, and with "random",
-        generator and classifier begin from nothing, as in the paper.
+        components, if it is sure of them and neighbours hardly ever differ, for which columns
+        should be on one scale; or else they lie apart along one direction, an independent component
+        of at most 5,000 samples (FastICA; not with fewer features than clusters). With
+        ``cluster_prior="auto"`` groups of other shares will do, along a direction where they lie
+        further apart. Where there are none, and with "random", generator and classifier begin from
+        nothing, as in the paper.
     augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "image"}, \
             callable or None, default='auto'
         What makes the copies of samples for which the classifier's answers shall be the same.
@@ -673,7 +674,11 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     def _noise(self, run: Run, n: int, scale: float) -> tuple[Tensor, Tensor]:
         """Numbers of clusters (n,) and noise (n, noise_dim)."""
         codes = torch.multinomial(
-            run.memory["shares"], n, replacement=True, generator=run.generator
+            # A state that was taken up puts them on a GPU.
+            run.memory["shares"].cpu(),
+            n,
+            replacement=True,
+            generator=run.generator,
         )
         noise = scale * torch.randn(n, run.module.noise_dim, generator=run.generator)
         return sent(codes, run.device), sent(noise, run.device)

@@ -55,6 +55,8 @@ def separated_clusters(
 
     Parameters and result are those of :func:`separated_groups`; ``information`` is of the rows.
     """
+    if min(len(shares), len(rows)) < 2:
+        return None
     posterior = pca_mixture(rows.X, len(shares), rng)
     labels = posterior.argmax(1)
     order, far = _names(labels, shares.numpy())
@@ -173,7 +175,8 @@ def _sharpest(cut, z: np.ndarray, shares: np.ndarray, tolerance: float, rng) -> 
         best = sharper
     if best.looseness > 1:
         return None
-    steps = _separations([(z @ best.axis)[best.labels == k] for k in range(len(shares))])
+    groups = [(z @ best.axis)[best.labels == k] for k in range(len(shares))]
+    steps = _separations(*(np.array([f(group) for group in groups]) for f in (np.mean, np.var)))
     return best if (steps >= STEP).all() else None
 
 
@@ -192,18 +195,25 @@ def _gap_cut(values: np.ndarray, n_groups: int, rng) -> tuple[np.ndarray, float]
     kmeans = KMeans(n_parts, n_init=1, random_state=rng.randint(2**31 - 1)).fit(values[:, None])
     groups = [values[kmeans.labels_ == k] for k in np.argsort(kmeans.cluster_centers_[:, 0])]
     groups = [group for group in groups if len(group)]
+    sizes, means, variances = (
+        np.array([f(group) for group in groups]) for f in (len, np.mean, np.var)
+    )
     while len(groups) > n_groups:
-        k = _separations(groups).argmin()
-        groups[k : k + 2] = [np.concatenate(groups[k : k + 2])]
+        k = _separations(means, variances).argmin()
+        two, share = slice(k, k + 2), sizes[k : k + 2] / sizes[k : k + 2].sum()
+        mean = share @ means[two]
+        variances[k] = share @ (variances[two] + (means[two] - mean) ** 2)
+        means[k], sizes[k] = mean, sizes[two].sum()
+        sizes, means, variances = (np.delete(each, k + 1) for each in (sizes, means, variances))
+        groups[two] = [np.concatenate(groups[two])]
     cuts = np.array([(a.max() + b.min()) / 2 for a, b in itertools.pairwise(groups)])
     fewest = max(LEAST_SAMPLES, LEAST_SHARE * len(values) / n_groups)
-    if len(groups) < max(2, n_groups) or min(map(len, groups)) < fewest:  # or outliers
+    if len(groups) < max(2, n_groups) or sizes.min() < fewest:  # or outliers
         return cuts, np.inf
-    return cuts, SEPARATION / _separations(groups).min()
+    return cuts, SEPARATION / _separations(means, variances).min()
 
 
-def _separations(groups: list[np.ndarray]) -> np.ndarray:
+def _separations(means: np.ndarray, variances: np.ndarray) -> np.ndarray:
     """From the mean of each group to the next, in standard deviations of the two."""
-    means, variances = (np.array([f(group) for group in groups]) for f in (np.mean, np.var))
     spread = np.sqrt((variances[1:] + variances[:-1]) / 2)
     return np.diff(means) / np.maximum(spread, np.finfo(float).tiny)

@@ -27,6 +27,7 @@ FINDINGS = (
     "n_iter",
     "converged",
     "stop_reason",
+    "right",
     "score",
     "labels",
 )
@@ -50,6 +51,9 @@ class Run(Keeper):
     n_iter: int = 0
     converged: bool = False
     stop_reason: str = "max_epochs"
+    # Restarts are compared by these in turn: how well clusters are found that are known to lie
+    # apart, which most algorithms do not ask, and the unsupervised objective.
+    right: float = 0.0
     score: float = -np.inf
     # Of the whole data, as predict gives them, where a training ends with them.
     labels: Tensor | None = None
@@ -85,6 +89,11 @@ class Run(Keeper):
         for name, value in initial.items():
             self.memory.setdefault(name, value)
         return self.memory
+
+    @property
+    def standing(self) -> tuple[float, float]:
+        """The more the better."""
+        return self.right, self.score
 
     def ended(self) -> Run:
         """What counts after training, to be sent to another process."""

@@ -37,6 +37,8 @@ PRINCIPAL_COMPONENTS = 10
 # them cross a cut of a thin cluster. In trials blobs apart had .999 and more, cuts of lines, curves
 # and bands .989 and less.
 SURE = 0.995
+# Share of rows that may be copies of others, for neighbours to tell anything.
+MOST_REPEATED = 0.5
 
 
 def start_responsibilities(
@@ -250,7 +252,8 @@ def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> n
 def lie_apart(posterior: np.ndarray, information: NeighborInformation) -> bool:
     """Whether clusters of a mixture lie apart, by its posterior (n, n_clusters): it is sure of
     them, and neighbours hardly ever differ in them."""
-    if posterior.max(1).mean() < SURE:
+    # Copies of a row are neighbours that never differ, whatever the clusters are.
+    if posterior.max(1).mean() < SURE or information.repeated > MOST_REPEATED:
         return False
     labels = torch.from_numpy(posterior.argmax(1))
     return information.told(labels, posterior.shape[1]) >= APART

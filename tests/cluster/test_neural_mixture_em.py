@@ -500,6 +500,24 @@ def test_unequal_clusters_that_lie_apart_in_the_plane(seed):
     assert equal.restart_scores_.item() > score
 
 
+def test_restarts_too_are_compared_by_what_lies_apart_first(blobs):
+    told, found = [(0.5, 0.1), (1.0, 0.2), (1.0, 0.4), (0.0, 0.9)], []
+
+    class Told(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _finish(self, run):
+            super()._finish(run)
+            run.right, run.score = told[len(found)]
+            found.append(run.module.centers.clone())
+
+    model = Told(3, n_init=4, n_starts=4, start_epochs=2, max_epochs=1, random_state=0)
+    model.fit(blobs[0])
+    assert model.restart_scores_.tolist() == [score for _, score in told]
+    kept = np.sort(model.cluster_centers_, 0)
+    assert [np.allclose(kept, np.sort(z.numpy(), 0)) for z in found] == [False, False, True, False]
+
+
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 def test_cuda_finds_the_same_blobs(blobs):

@@ -120,7 +120,16 @@ def test_no_cut_that_leaves_two_together(seed, any_shares):
 
 def test_one_cluster_is_no_group():
     X, _ = hidden()
-    assert groups_of(X, [1.0], of_any_shares=True) is None
+    for find in (groups_of, clusters_of):
+        assert find(X, [1.0], of_any_shares=True) is None
+    assert clusters_of(X[:1], [0.5, 0.5], of_any_shares=True) is None
+
+
+@pytest.mark.parametrize("n_clusters", [3, 4])
+def test_fair_coins_do_not_lie_apart(n_clusters):
+    """Though neighbours, which are copies, never differ."""
+    coins = np.random.RandomState(0).randint(2, size=(1000, 6))
+    assert clusters_of(coins, [1 / n_clusters] * n_clusters, of_any_shares=True) is None
 
 
 @pytest.mark.parametrize("any_shares", [False, True])
