@@ -526,7 +526,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
             run.memory["posterior"] = torch.from_numpy(posterior).to(run.device)
             unknown = isinstance(self.prior, str) and self.prior in ("auto", "estimated")
             if unknown and lie_apart(posterior, run.information):
-                run.memory["apart"] = torch.from_numpy(posterior.argmax(1))
+                run.memory["apart"] = run.memory["posterior"].argmax(1)
 
     def _explore(self, run: Run) -> None:
         """Train many mixtures on one backbone, and keep the best by the unsupervised objective."""
@@ -661,7 +661,6 @@ class NeuralMixtureEM(BaseDeepClusterer):
         found, apart = labels.T.cpu().numpy(), run.memory.get("apart")
         if apart is None:
             return [(0.0, score) for score in scores.tolist()]
-        # On the CPU again after a state that was taken up on a GPU.
         apart, n_clusters = apart.cpu()[index].numpy(), run.module.mixture.n_clusters
 
         def right(labels: np.ndarray) -> float:

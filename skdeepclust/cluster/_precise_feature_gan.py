@@ -527,9 +527,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     def _seek(self, run: Run) -> None:
         """Clusters to begin with, if they lie apart in the data, or along one direction of it."""
-        module, memory = run.module, run.memory
+        memory, shares = run.memory, self._given_shares()
         # Beside the module's, which to read from a GPU would be to wait for it.
-        shares = memory["shares"] = self._given_shares()
+        memory["shares"] = shares.tolist()
         if self.init == "random":
             return
         unknown = isinstance(self.cluster_prior, str) and self.cluster_prior == "auto"
@@ -546,8 +546,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         memory["start"] = start
         found = torch.bincount(start, minlength=self.n_clusters) / len(start)
         if unknown and (found - shares).abs().max() > TOLERANCE / self.n_clusters:
-            memory["shares"] = found
-            module.shares.copy_(found)
+            memory["shares"] = found.tolist()
+            run.module.shares.copy_(found)
 
     def _play(self, run: Run) -> None:
         """Algorithm 1."""
@@ -673,13 +673,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     def _noise(self, run: Run, n: int, scale: float) -> tuple[Tensor, Tensor]:
         """Numbers of clusters (n,) and noise (n, noise_dim)."""
-        codes = torch.multinomial(
-            # A state that was taken up puts them on a GPU.
-            run.memory["shares"].cpu(),
-            n,
-            replacement=True,
-            generator=run.generator,
-        )
+        shares = torch.tensor(run.memory["shares"])
+        codes = torch.multinomial(shares, n, replacement=True, generator=run.generator)
         noise = scale * torch.randn(n, run.module.noise_dim, generator=run.generator)
         return sent(codes, run.device), sent(noise, run.device)
 

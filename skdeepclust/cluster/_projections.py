@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from typing import NamedTuple
 
@@ -175,9 +174,8 @@ def _sharpest(cut, z: np.ndarray, shares: np.ndarray, tolerance: float, rng) -> 
         best = sharper
     if best.looseness > 1:
         return None
-    groups = [(z @ best.axis)[best.labels == k] for k in range(len(shares))]
-    steps = _separations(*(np.array([f(group) for group in groups]) for f in (np.mean, np.var)))
-    return best if (steps >= STEP).all() else None
+    _, means, variances = _moments(z @ best.axis, best.labels, range(len(shares)))
+    return best if (_separations(means, variances) >= STEP).all() else None
 
 
 def _variance_cut(values: np.ndarray, n_groups: int, rng) -> tuple[np.ndarray, float]:
@@ -193,24 +191,28 @@ def _gap_cut(values: np.ndarray, n_groups: int, rng) -> tuple[np.ndarray, float]
     """Cuts where neighbouring groups are furthest apart in their own standard deviations."""
     n_parts = min(PARTS * n_groups, len(np.unique(values)))
     kmeans = KMeans(n_parts, n_init=1, random_state=rng.randint(2**31 - 1)).fit(values[:, None])
-    groups = [values[kmeans.labels_ == k] for k in np.argsort(kmeans.cluster_centers_[:, 0])]
-    groups = [group for group in groups if len(group)]
-    sizes, means, variances = (
-        np.array([f(group) for group in groups]) for f in (len, np.mean, np.var)
-    )
-    while len(groups) > n_groups:
+    from_the_left = np.argsort(kmeans.cluster_centers_[:, 0])
+    found = from_the_left[np.isin(from_the_left, kmeans.labels_)]
+    sizes, means, variances = _moments(values, kmeans.labels_, found)
+    while len(sizes) > n_groups:
         k = _separations(means, variances).argmin()
         two, share = slice(k, k + 2), sizes[k : k + 2] / sizes[k : k + 2].sum()
         mean = share @ means[two]
         variances[k] = share @ (variances[two] + (means[two] - mean) ** 2)
         means[k], sizes[k] = mean, sizes[two].sum()
         sizes, means, variances = (np.delete(each, k + 1) for each in (sizes, means, variances))
-        groups[two] = [np.concatenate(groups[two])]
-    cuts = np.array([(a.max() + b.min()) / 2 for a, b in itertools.pairwise(groups)])
+    ordered, ends = np.sort(values), np.cumsum(sizes)[:-1]
+    cuts = (ordered[ends - 1] + ordered[ends]) / 2
     fewest = max(LEAST_SAMPLES, LEAST_SHARE * len(values) / n_groups)
-    if len(groups) < max(2, n_groups) or sizes.min() < fewest:  # or outliers
+    if len(sizes) < max(2, n_groups) or sizes.min() < fewest:  # or outliers
         return cuts, np.inf
     return cuts, SEPARATION / _separations(means, variances).min()
+
+
+def _moments(values: np.ndarray, labels: np.ndarray, groups) -> tuple[np.ndarray, ...]:
+    """Size, mean and variance of each of the groups."""
+    parts = [values[labels == k] for k in groups]
+    return tuple(np.array([f(part) for part in parts]) for f in (len, np.mean, np.var))
 
 
 def _separations(means: np.ndarray, variances: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from skdeepclust import NeuralMixtureEM
 from skdeepclust.cluster import _neural_mixture_em
 from skdeepclust.cluster._neighbors import find_neighbors
 from skdeepclust.cluster._neural_mixture_em import agreement, score_bound
-from skdeepclust.cluster._run import copied
+from skdeepclust.cluster._run import Run, copied
 from skdeepclust.exceptions import DeadClusterWarning
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Rows
@@ -498,6 +498,24 @@ def test_unequal_clusters_that_lie_apart_in_the_plane(seed):
     assert 0 < score < 0.6
     equal = NeuralMixtureEM(3, prior="uniform", random_state=seed).fit(X)
     assert equal.restart_scores_.item() > score
+
+
+def test_mixtures_are_compared_by_what_lies_apart_first(blobs):
+    """Of which they have all: an empty cluster would come to stand for a part of another."""
+    apart = torch.tensor([0] * 800 + [1] * 80 + [2] * 20)
+    coarse, merged, same = apart.clone(), apart.clamp(max=1), apart + 0
+    coarse[:50] = 1
+    labels, index = torch.stack([coarse, merged, same], 1), torch.arange(900)
+    run = Run(None, 0, torch.device("cpu"), module=NeuralMixtureEM(3).fit(blobs[0]).module_)
+    scores = torch.tensor([3.0, 2.0, 1.0])
+    assert NeuralMixtureEM._standings(run, scores, labels, index) == [(0, 3), (0, 2), (0, 1)]
+    run.memory["apart"] = apart
+    found = NeuralMixtureEM._standings(run, scores, labels, index)
+    right = adjusted_rand_score(apart, coarse)
+    assert found == [(pytest.approx(right), 3), (0, 2), (1, 1)]
+    assert right < adjusted_rand_score(apart, merged)
+    some = torch.randperm(900, generator=torch.Generator().manual_seed(0))[:600]
+    assert NeuralMixtureEM._standings(run, scores, labels[some], some)[2] == (1, 1)
 
 
 def test_restarts_too_are_compared_by_what_lies_apart_first(blobs):

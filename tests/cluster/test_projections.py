@@ -172,13 +172,26 @@ def test_what_is_taught_weighs_less_from_step_to_step(monkeypatch):
     ("prior", "shares"),
     [("auto", (0.7, 0.2, 0.1)), ((1, 7, 2), (0.7, 0.2, 0.1)), ("uniform", (1 / 3, 1 / 3, 1 / 3))],
 )
-def test_the_shares_of_the_groups_are_what_numbers_are_drawn_by(prior, shares):
+def test_the_shares_of_the_groups_are_what_numbers_are_drawn_by(prior, shares, monkeypatch):
+    """In the training, and in samples of the fitted model."""
+    played, noise = [], PreciseFeatureGAN._noise
+
+    def spy(self, run, n, scale):
+        codes, drawn = noise(self, run, n, scale)
+        played.append(codes)
+        return codes, drawn
+
+    monkeypatch.setattr(PreciseFeatureGAN, "_noise", spy)
     X, y = hidden(800, shares=(0.7, 0.2, 0.1))
     if prior == "auto":
         shares = np.bincount(y) / len(y)
     model = PreciseFeatureGAN(3, cluster_prior=prior, max_epochs=20, random_state=0).fit(X)
     assert ("start" in model.history_[0]) == (prior != "uniform")
     np.testing.assert_allclose(np.sort(model.module_.shares), np.sort(shares), rtol=1e-5)
+    codes = torch.cat(played)
+    np.testing.assert_allclose(
+        np.sort(np.bincount(codes, minlength=3) / len(codes)), np.sort(shares), atol=0.02
+    )
     drawn = np.bincount(model.sample(20_000)[1], minlength=3) / 20_000
     np.testing.assert_allclose(drawn, model.module_.shares, atol=0.02)
 
