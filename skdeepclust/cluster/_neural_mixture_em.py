@@ -12,6 +12,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 
@@ -106,21 +107,23 @@ class NeuralMixtureModule(ClusteringModule):
 
     def expectation(
         self, heads: MixtureHeads, x: Tensor, x_tr: Tensor | None, given: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The posterior p, (n, n_heads, n_clusters), and what the M-step raises, (n, n_heads).
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The heads' own posterior and the one they are taught, p, (n, n_heads, n_clusters) each,
+        and what the M-step raises, (n, n_heads).
 
-        ``given``, (n, n_clusters), is the posterior of the first head and the last where they do
-        not have their own: of two kinds, where some estimate their prior. Scores that are
-        normalised have clusters of unequal sizes overlap unless the prior is theirs.
+        ``given``, (n, n_clusters), is p of the first head and the last: of two kinds, where some
+        estimate their prior. Scores that are normalised have clusters of unequal sizes overlap
+        unless the prior is theirs.
         """
         scores = heads(self.embed(x))
-        p = heads.posterior(scores.detach())
+        own = p = heads.posterior(scores.detach())
         if given is not None:
+            p = own.clone()
             p[:, 0] = p[:, -1] = given
         density = expected_log_density(p, scores, self.gamma)  # eq. 6
         if x_tr is not None:  # eq. 7
             density = density + expected_log_density(p, heads(self.embed(x_tr)), self.gamma)
-        return p, density
+        return own, p, density
 
     def log_density(self, x: Tensor) -> Tensor:
         """Logarithm of every cluster's density h_j, (n, n_clusters)."""
@@ -227,9 +230,9 @@ class NeuralMixtureEM(BaseDeepClusterer):
     n_starts : int >= 1, default=40
         Mixtures that begin side by side on a network. Where copies are neighbours, two of them are
         given the posterior of a Gaussian mixture on at most ten principal components for their
-        E-steps, until the best is kept. With ``prior`` "auto" or "estimated" that is the one most
-        like the Gaussian mixture's clusters, where these lie apart. 1 is the paper's training,
-        without such help.
+        E-steps, until the best is kept. With ``prior`` "auto" or "estimated", where the Gaussian
+        mixture's clusters lie apart, that is the one most like these, and it goes on with them as
+        its posterior. 1 is the paper's training, without such help.
     n_networks : int >= 1 or "auto", default='auto'
         Networks, one after another, on each of which so many mixtures begin. "auto" is 1 where
         copies are neighbours, there are none, or a single mixture begins; elsewhere as many as it
@@ -520,7 +523,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _prepare(self, run: Run) -> None:
         """Of rows: the posterior that two of the starts are given for their E-steps, and where its
-        clusters lie apart these, beside which others are none."""
+        clusters lie apart these, to which the mixture keeps then."""
         if self._copies() == "neighbors":
             posterior = pca_mixture(run.rows.X, self.n_clusters, run.rng)
             run.memory["posterior"] = torch.from_numpy(posterior).to(run.device)
@@ -597,11 +600,14 @@ class NeuralMixtureEM(BaseDeepClusterer):
         memory = run.remember(labels=unseen, step=0, seen=0, changed=0)
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-            p, losses = self._step(run, run.module.mixture, index, x)
-            new, index, labels = p.squeeze(1).argmax(1), sent(index, run.device), memory["labels"]
+            labels, apart, here = memory["labels"], memory.get("apart"), sent(index, run.device)
+            # Of clusters that lie apart it would lose the rarest at times, in the plane mostly.
+            given = None if apart is None else F.one_hot(apart[here], self.n_clusters).to(x)
+            p, losses = self._step(run, run.module.mixture, index, x, given)
+            new = p.squeeze(1).argmax(1)
             memory["seen"] += len(index)
-            memory["changed"] += (new != labels[index]).sum()
-            labels[index] = new
+            memory["changed"] += (new != labels[here]).sum()
+            labels[here] = new
             memory["step"] += 1
             if memory["step"] % per_epoch == 0:
                 changed = memory["changed"].item() / memory["seen"]
@@ -636,21 +642,21 @@ class NeuralMixtureEM(BaseDeepClusterer):
         x: Tensor,
         given: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """One batch of algorithm 1: the posterior, and the losses."""
+        """One batch of algorithm 1: the heads' own posterior, and the losses."""
         module, losses = run.module, {}
         x_tr = None if run.transform is None else run.transform(index, x)
         if self.objective != "consistency":
-            p, density = module.expectation(heads, x, x_tr, given)  # E-step
+            own, p, density = module.expectation(heads, x, x_tr, given)  # E-step
             losses["em"] = -density.mean()
             run.net.minimize(losses["em"], "em")  # M-step
         if self.objective != "em":
             with torch.no_grad():
-                p = heads.posterior(heads(module.embed(x)))
+                own = p = heads.posterior(heads(module.embed(x)))
             log_q = heads.log_posterior(heads(module.embed(x_tr)))
             losses["consistency"] = consistency_kl(p, log_q).mean()  # eq. 8
             run.net.minimize(losses["consistency"], "consistency")
         heads.update_prior(p)
-        return p, {"loss": sum(losses.values()), **losses}
+        return own, {"loss": sum(losses.values()), **losses}
 
     @staticmethod
     def _standings(
@@ -684,7 +690,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         if run.transform is None:
             pairs = []
             for index in parts:
-                p, density = module.expectation(heads, run.rows[index], None)
+                p, _, density = module.expectation(heads, run.rows[index], None)
                 pairs.append((density, p.argmax(-1)))
             densities, labels = (torch.cat(side) for side in zip(*pairs, strict=True))
             return densities.mean(0), labels, drawn

@@ -214,9 +214,9 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             # A warped image is to be given back upright: the embedding need not hold the warp.
             seen = x if warp is None else warp(x)
             code, drawn, divergence = module.draw(seen, run.generator)
+            p = memory["p"].index_select(0, sent(index, x.device))
             log_q = module.soft_assign(module.latent_map(code), log=True)
-            losses = {"kl": assignment_kl(memory["p"][sent(index, x.device)], log_q).mean()}
-            weight = self.clustering_weight
+            losses, weight = {"kl": assignment_kl(p, log_q).mean()}, self.clustering_weight
             loss = weight * losses["kl"]
             if weight < 1:  # DEC does without the decoder
                 reconstruction = module.reconstruction_loss(x, drawn, divergence, log_q.argmax(1))

@@ -58,9 +58,8 @@ class Rows(Dataset):
                 self._resident[index].clone() if isinstance(index, slice) else self._resident[index]
             )
         else:
-            rows = self.X[index.numpy() if isinstance(index, Tensor) else index]
             # A slice is a view of the user's array, which no network may write into.
-            rows = rows.copy() if isinstance(index, slice) else rows
+            rows = self.X[index].copy() if isinstance(index, slice) else self.X.take(index, 0)
             batch = sent(torch.from_numpy(rows), self.device)
         batch = batch.to(torch.float32)
         if self.scale != 1:

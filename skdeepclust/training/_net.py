@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -232,42 +233,42 @@ class PhasedNet(NeuralNet):
         return self.stop_reason_ or "max_epochs"
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        sums: dict[str, Tensor | float] = {}
-        seen = 0
+        found, seen = defaultdict(list), 0
         for index, x in iterator:
             self.notify("on_batch_begin", batch=x, training=training)
             losses = step_fn(index, x)
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0.0) + value.detach() * len(x)
             seen += len(x)
+            for name, value in losses.items():
+                found[name].append((value.detach(), len(x)))
             self.notify("on_batch_end", batch=x, training=training, **losses)
             self.interrupt.worked = True
             if self.interrupt.asked:
                 self.stop("interrupted")
             if self.stop_reason_:
                 break
-        for name, total in sums.items():
+        for name, pairs in found.items():
             key = f"{prefix}_loss" if name == "loss" else name  # callbacks look for "train_loss"
-            self.history.record(key, float(total) / seen)
+            values, weights = zip(*pairs, strict=True)
+            total = torch.stack(values).cpu().double() @ torch.tensor(weights).double()
+            self.history.record(key, total.item() / seen)
 
     def minimize(self, loss: Tensor, optimizer: str = "main") -> None:
         """One step of the named optimiser down the gradient of ``loss``."""
         chosen = self.optimizers_[optimizer]
-        owned = {id(p): p for group in chosen.param_groups for p in group["params"]}
-        for parameter in owned.values():  # zero_grad takes a small network as long as a layer
-            parameter.grad = None
+        for group in chosen.param_groups:  # zero_grad takes a small network as long as a layer
+            for parameter in group["params"]:
+                parameter.grad = None
         loss.backward()
         # Callbacks see this optimiser's gradients: the others' are not of this loss.
-        self.notify(
-            "on_grad_computed",
-            named_parameters=TeeGenerator(
-                (name, p) for name, p in self.get_all_learnable_params() if id(p) in owned
-            ),
-            training=True,
-        )
+        named = TeeGenerator(self._parameters_of(chosen))
+        self.notify("on_grad_computed", named_parameters=named, training=True)
         chosen.step()
         if optimizer in self.schedulers_:
             self.schedulers_[optimizer].step()
+
+    def _parameters_of(self, optimizer: Optimizer) -> Iterator[tuple[str, nn.Parameter]]:
+        owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
+        yield from ((name, p) for name, p in self.get_all_learnable_params() if id(p) in owned)
 
     def _raise_non_finite(self, loss: float) -> None:
         raise FloatingPointError(
