@@ -44,6 +44,8 @@ def student_t_assignment(
     log_kernel = -(alpha + 1) / 2 * torch.log1p(distance.square() / alpha)
     if log:  # along samples, since along so few columns torch takes six times as long
         return torch.log_softmax(log_kernel.T, 0).T
+    # What is too far for its distance to be squared is as far from every centre.
+    log_kernel = log_kernel.clamp(min=torch.finfo(log_kernel.dtype).min)
     q = (log_kernel - log_kernel.amax(1, keepdim=True)).exp()
     return q / q.sum(1, keepdim=True)
 

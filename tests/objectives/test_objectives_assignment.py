@@ -112,6 +112,13 @@ def test_student_t_assignment_of_an_outlier_is_finite(alpha):
 
 
 @pytest.mark.parametrize("alpha", [1.0, 1000.0])
+@pytest.mark.parametrize("far", [1e15, 1e25, 1e38])
+def test_what_is_too_far_for_float32_to_tell_centres_apart_is_assigned_equally(alpha, far):
+    z, m = torch.full((2, D), far), torch.tensor([[0.0] * D, [1.0] * D, [2.0] * D])
+    torch.testing.assert_close(student_t_assignment(z, m, alpha), torch.full((2, 3), 1 / 3))
+
+
+@pytest.mark.parametrize("alpha", [1.0, 1000.0])
 def test_the_logarithm_of_an_assignment_is_exact_where_the_assignment_vanishes(alpha):
     z, m = np.array([[0.0, 0.0], [1.0, 2.0]]), np.array([[0.0, 0.0], [90.0, 90.0], [1.0, 3.0]])
     squared = np.square(z[:, None] - m).sum(2)
