@@ -9,6 +9,7 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import euclidean_distances, normalized_mutual_info_score
+from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepclust import PreciseFeatureGAN
@@ -105,6 +106,21 @@ def test_frozen_lets_go_when_it_fails():
     with pytest.raises(RuntimeError, match="inside"):
         fail()
     assert all(p.requires_grad for p in layer.parameters())
+
+
+def test_a_training_from_a_start_is_shorter():
+    X = make_blobs(640, centers=3, n_features=5, cluster_std=0.5, random_state=0)[0]
+    epochs = []
+
+    class First(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            epochs.append(net.phase_epochs_)
+            raise KeyboardInterrupt  # skorch's way to end the training
+
+    for init in ("projection", "random"):
+        PreciseFeatureGAN(3, init=init, callbacks=[First()], random_state=0).fit(X)
+    steps = np.array([2_000, 8_000]) / 0.8  # in whose last fifth the classifier settles
+    assert epochs == (steps * 64 / 640).tolist()
 
 
 def test_steps_of_each_network(blobs):
