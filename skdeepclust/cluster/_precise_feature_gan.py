@@ -87,9 +87,10 @@ MANY_DIMENSIONS = Game(
     steps=8_000,
     most_epochs=1_000,
 )
-# The most steps where there is a start: after 500 the clusters were those of 8,000, on blobs, among
-# digits and on iris, and what is generated of blobs came as near.
-STEPS_FROM_START = 2_000
+# Steps from a start, and passes if these are more: after 500 steps the clusters were those of 8,000,
+# on blobs, among digits and on iris, and what is generated of blobs came as near. Two passes over
+# all of MNIST left up to 280 samples on the wrong side, four up to 35.
+STEPS_FROM_START, PASSES_FROM_START = 2_000, 4
 
 # Real samples that the classifier sees in a step beside a copy of each. In as few as 64 the shares
 # of ten clusters are mostly chance.
@@ -299,8 +300,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         while the generator goes on making samples for it.
     max_epochs : int >= 1 or "auto", default='auto'
         Passes over the data. A step of the generator takes ``critic_steps * batch_size`` samples;
-        "auto" makes 8,000 such steps, from a start 2,000, but at most 1,000 passes; for fewer
-        features than clusters 500 and 200. Where the classifier settles a quarter more.
+        "auto" makes 8,000 such steps, from a start 2,000 or four passes, but at most 1,000 passes;
+        for fewer features than clusters 500 and 200. Where the classifier settles a quarter more.
     batch_size : int >= 2 or "auto", default='auto'
         Samples per step of each network; drawn anew from smaller data. "auto" is 64, but 128 for
         fewer features than clusters.
@@ -566,7 +567,10 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             "classifier": (module.classifier, game.classifier_steps),
         }
         share = 1 - SETTLING if draw_pairs and self._settles() else 1.0  # of the game
-        wanted = min(game.steps, STEPS_FROM_START) if "start" in run.memory else game.steps
+        wanted = game.steps
+        if "start" in run.memory:
+            passes = PASSES_FROM_START * run.n_samples / net.batch_size
+            wanted = min(wanted, max(STEPS_FROM_START, passes))
         steps, most = (round(n / share) for n in (wanted, game.most_epochs))
         epochs = resolve_epochs(self.max_epochs, run, steps=steps, at_least=1, at_most=most)
         n_steps = epochs * steps_per_epoch(run)
