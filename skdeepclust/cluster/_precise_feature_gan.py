@@ -87,10 +87,9 @@ MANY_DIMENSIONS = Game(
     steps=8_000,
     most_epochs=1_000,
 )
-# Steps from a start, and passes if these are more. After 500 steps the clusters were those of
-# 8,000, on blobs, among digits and on iris, and what is generated of blobs came as near; but one
-# pixel of all of MNIST was told for 280 samples wrongly after two passes, for 34 after four.
-STEPS_FROM_START, PASSES_FROM_START = 2_000, 4
+# The most steps where there is a start: after 500 the clusters were those of 8,000, on blobs, among
+# digits and on iris, and what is generated of blobs came as near.
+STEPS_FROM_START = 2_000
 
 # Real samples that the classifier sees in a step beside a copy of each. In as few as 64 the shares
 # of ten clusters are mostly chance.
@@ -270,11 +269,11 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         "auto" is 1, but 4, as in the paper, for fewer features than clusters.
     init : {"projection", "random"}, default='projection'
         "projection": where the data fall into groups that lie apart, in the shares of
-        ``cluster_prior``, the classifier is also taught these groups, with a weight that falls from
-        1 to 0 in the course of the training. They are those of a Gaussian mixture on principal
-        components, if it is sure of them and neighbours hardly ever differ, for which columns
-        should be on one scale; or else they lie apart along one direction, an independent component
-        of at most 5,000 samples (FastICA; not with fewer features than clusters). With
+        ``cluster_prior``, the classifier is also taught these groups, with fewer features than
+        clusters by a weight that falls from 1 to 0. They are those of a Gaussian mixture on
+        principal components, if it is sure of them and neighbours hardly ever differ, for which
+        columns should be on one scale; or else they lie apart along one direction, an independent
+        component of at most 5,000 samples (FastICA; not with fewer features than clusters). With
         ``cluster_prior="auto"`` groups of other shares will do, along a direction where they lie
         further apart. Where there are none, and with "random", generator and classifier begin from
         nothing, as in the paper.
@@ -300,8 +299,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         while the generator goes on making samples for it.
     max_epochs : int >= 1 or "auto", default='auto'
         Passes over the data. A step of the generator takes ``critic_steps * batch_size`` samples;
-        "auto" makes 8,000 such steps, from a start 2,000 or four passes, but at most 1,000 passes;
-        for fewer features than clusters 500 and 200. Where the classifier settles a quarter more.
+        "auto" makes 8,000 such steps, from a start 2,000, but at most 1,000 passes; for fewer
+        features than clusters 500 and 200. Where the classifier settles a quarter more.
     batch_size : int >= 2 or "auto", default='auto'
         Samples per step of each network; drawn anew from smaller data. "auto" is 64, but 128 for
         fewer features than clusters.
@@ -567,10 +566,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             "classifier": (module.classifier, game.classifier_steps),
         }
         share = 1 - SETTLING if draw_pairs and self._settles() else 1.0  # of the game
-        wanted = game.steps
-        if "start" in run.memory:
-            passes = PASSES_FROM_START * run.n_samples / net.batch_size
-            wanted = min(wanted, max(STEPS_FROM_START, passes))
+        wanted = min(game.steps, STEPS_FROM_START) if "start" in run.memory else game.steps
         steps, most = (round(n / share) for n in (wanted, game.most_epochs))
         epochs = resolve_epochs(self.max_epochs, run, steps=steps, at_least=1, at_most=most)
         n_steps = epochs * steps_per_epoch(run)
@@ -584,6 +580,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             for name, (_, each) in networks.items()
         }
         memory = run.remember(step=0, entropy=torch.zeros(()))
+        # In few dimensions generated samples come near enough to the data to teach by themselves,
+        # and where the start does as well they are drawn past the data; in many it is forgotten.
+        fades = few_dimensions(self.input_shape_, self.n_clusters)
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
             number = memory["step"]
@@ -599,7 +598,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             places, past, settling = index[part], min(1.0, number / played), number >= played
             taught = pairs = None
             if "start" in memory:
-                taught = real, sent(memory["start"][places], x.device), 1 - past
+                taught = real, sent(memory["start"][places], x.device), 1 - past if fades else 1.0
             if draw_pairs is not None:
                 pairs = *draw_pairs(settling), past * self.consistency_weight
             for codes, fake in itertools.islice(itertools.cycle(fakes), game.classifier_steps):

@@ -152,8 +152,8 @@ def test_the_classifier_learns_the_groups_and_keeps_to_them():
     assert fitted["projection"].history_[-1]["start"] < 0.1
 
 
-def test_what_is_taught_weighs_less_from_step_to_step(monkeypatch):
-    """From 1 to next to nothing, along a line."""
+def test_what_is_taught_weighs_less_and_less_in_few_dimensions_alone(monkeypatch):
+    """From 1 to next to nothing along a line; elsewhere 1."""
     weights, step = [], PreciseFeatureGAN._classifier_step
 
     def spy(self, run, codes, fake, taught, pairs, settling):
@@ -161,11 +161,16 @@ def test_what_is_taught_weighs_less_from_step_to_step(monkeypatch):
         return step(self, run, codes, fake, taught, pairs, settling)
 
     monkeypatch.setattr(PreciseFeatureGAN, "_classifier_step", spy)
-    X, _ = hidden(800)
-    PreciseFeatureGAN(3, max_epochs=10, classifier_steps=1, random_state=0).fit(X)
-    n_steps = len(weights)
-    assert n_steps >= 10
-    np.testing.assert_allclose(weights, 1 - np.arange(n_steps) / n_steps)
+    once = {"max_epochs": 10, "critic_steps": 1, "classifier_steps": 1, "random_state": 0}
+    for X, n_clusters, last in (
+        (make_gaussian_ring(800, random_state=0)[0], 8, 0),
+        (hidden(800)[0], 3, 1),
+    ):
+        weights.clear()
+        PreciseFeatureGAN(n_clusters, **once).fit(X)
+        n_steps = len(weights)
+        assert n_steps >= 10
+        np.testing.assert_allclose(weights, np.linspace(1, last, n_steps + 1)[:-1], atol=1e-12)
 
 
 @pytest.mark.parametrize(
