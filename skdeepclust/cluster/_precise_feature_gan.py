@@ -87,8 +87,8 @@ MANY_DIMENSIONS = Game(
     steps=8_000,
     most_epochs=1_000,
 )
-# The most steps where there is a start: after 500 the clusters were those of 8,000, on blobs, among
-# digits and on iris, and what is generated of blobs came as near.
+# The most steps where there is a start: the clusters are those of 8,000 on blobs, among digits and
+# on iris, and what is generated of blobs comes as near.
 STEPS_FROM_START = 2_000
 
 # Real samples that the classifier sees in a step beside a copy of each. In as few as 64 the shares
