@@ -249,7 +249,7 @@ class PhasedNet(NeuralNet):
         for name, pairs in found.items():
             key = f"{prefix}_loss" if name == "loss" else name  # callbacks look for "train_loss"
             values, weights = zip(*pairs, strict=True)
-            total = torch.stack(values).cpu().double() @ torch.tensor(weights).double()
+            total = torch.stack(values).cpu().double() @ torch.tensor(weights, dtype=torch.float64)
             self.history.record(key, total.item() / seen)
 
     def minimize(self, loss: Tensor, optimizer: str = "main") -> None:
