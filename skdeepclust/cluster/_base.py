@@ -218,7 +218,7 @@ class BaseDeepClusterer(
             else:
                 progress.scores.append(run.score)
             progress.current = None
-            if best is None or run.standing > best.standing:
+            if best is None or run.score > best.score:
                 best, progress.best = run, run.state() if file else None
             if interrupt.asked:
                 best.stop_reason, best.converged = "interrupted", False
@@ -238,7 +238,7 @@ class BaseDeepClusterer(
         runs = Parallel(self.n_jobs)(
             delayed(_run_alone)(self, rows.X, str(rows.device), seed) for seed in seeds
         )
-        best = max(runs, key=lambda run: run.standing)  # of equals the first
+        best = max(runs, key=lambda run: run.score)  # of equals the first
         return best, [run.score for run in runs]
 
     def _run(

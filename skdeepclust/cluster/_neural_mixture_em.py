@@ -49,7 +49,7 @@ from ._phases import (
 )
 from ._revival import revive_empty
 from ._run import Run, copied
-from ._start import lie_apart, pca_mixture
+from ._start import principal_start
 
 # The paper's γ and the batch size that it belongs to.
 GAMMA, GAMMA_BATCH = 5.0, 128
@@ -59,8 +59,10 @@ SCORED_SAMPLES = 10_000
 # some of them of another class, and for others. Trials: at 0 large classes are cut, on long-tailed
 # MNIST at 2 too; at 3 neighbours leave clusters of digits empty.
 NEIGHBOR_PENALTY, WARP_PENALTY = 2.0, 3.0
-# Training steps that "auto" stands for, in the search for a start and after it.
-START_STEPS, STEPS = 350, 350
+# Training steps that "auto" stands for, in the search for a start and after it, and where clusters
+# are given and nothing is searched; in epochs at most.
+START_STEPS, STEPS, GIVEN_STEPS = 350, 350, 700
+MOST_EPOCHS, MOST_GIVEN_EPOCHS = 40, 80
 # "auto" searches at most so many networks, until so many starts that come next to the best of one
 # have on average this adjusted Rand index with it. Where none was good the best ones had ended each
 # elsewhere: on all of MNIST and on 5,000 they had .99 and more where accuracy was .97 and more in
@@ -109,17 +111,10 @@ class NeuralMixtureModule(ClusteringModule):
         self, heads: MixtureHeads, x: Tensor, x_tr: Tensor | None, given: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The heads' own posterior and the one they are taught, p, (n, n_heads, n_clusters) each,
-        and what the M-step raises, (n, n_heads).
-
-        ``given``, (n, n_clusters), is p of the first head and the last: of two kinds, where some
-        estimate their prior. Scores that are normalised have clusters of unequal sizes overlap
-        unless the prior is theirs.
-        """
+        and what the M-step raises, (n, n_heads); p is ``given``, (n, n_clusters), if it is."""
         scores = heads(self.embed(x))
-        own = p = heads.posterior(scores.detach())
-        if given is not None:
-            p = own.clone()
-            p[:, 0] = p[:, -1] = given
+        own = heads.posterior(scores.detach())
+        p = own if given is None else given.unsqueeze(1)
         density = expected_log_density(p, scores, self.gamma)  # eq. 6
         if x_tr is not None:  # eq. 7
             density = density + expected_log_density(p, heads(self.embed(x_tr)), self.gamma)
@@ -153,6 +148,7 @@ PAPER_SETTINGS = {
         "objective": "two_fold",
         "temperature": 1.0,
         "gamma": 5.0,
+        "init": "random",
         "n_starts": 1,
         "max_epochs": 250,
         "batch_size": 128,
@@ -178,7 +174,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     Which samples share a cluster in the end is decided early, and differs from start to start. So
     ``n_starts`` mixtures begin side by side on one network, and where they do not agree on another,
-    and the one whose clusters are told best by the copies of samples goes on alone.
+    and the one whose clusters are told best by the copies of samples goes on alone. Vectors, which
+    have no better copies than their neighbours, start from clusters instead, and keep to them.
 
     Parameters
     ----------
@@ -215,7 +212,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
             default='auto'
         Shares of the clusters: equal, the running mean of the posterior, or given. "auto" is
         "uniform" for one half of the starts and "estimated" for the other; the start that is kept
-        decides. A single start, and training without copies, has equal shares then. Scores are
+        decides. A single start, and training without copies, has equal shares then. With both,
+        clusters that ``init`` finds have the shares that they have. Scores are
         brought to the scale that belongs to a cluster's share, but for "printed", which is the
         running mean alone. See Notes.
     temperature : float > 0, default=0.5
@@ -227,12 +225,15 @@ class NeuralMixtureEM(BaseDeepClusterer):
     normalize_scores : bool, default=True
         False leaves scores as they are, to see what becomes of it: clusters die, and in a network
         without batch normalisation all samples end in one.
+    init : {"auto", "random"}, default='auto'
+        "auto": where copies are neighbours and ``prior`` is "auto" or "estimated", clusters found
+        along twenty principal components at most, as :class:`StatDEC` finds those that it starts
+        from in its embedding; they are the posterior of every E-step. The units of the columns
+        count. Elsewhere, and with "random", scores start at random, and the best start of a search
+        goes on by its own posterior. ``objective="consistency"`` has no E-step.
     n_starts : int >= 1, default=40
-        Mixtures that begin side by side on a network. Where copies are neighbours, two of them are
-        given the posterior of a Gaussian mixture on at most ten principal components for their
-        E-steps, until the best is kept. With ``prior`` "auto" or "estimated", where the Gaussian
-        mixture's clusters lie apart, that is the one most like these, and it goes on with them as
-        its posterior. 1 is the paper's training, without such help.
+        Mixtures that begin side by side on a network, where scores start at random. 1 is the
+        paper's training, without a search.
     n_networks : int >= 1 or "auto", default='auto'
         Networks, one after another, on each of which so many mixtures begin. "auto" is 1 where
         copies are neighbours, there are none, or a single mixture begins; elsewhere as many as it
@@ -243,8 +244,9 @@ class NeuralMixtureEM(BaseDeepClusterer):
         part of an epoch where there are so many samples, but at most 40 epochs.
     max_epochs : int >= 1 or "auto", default='auto'
         Epochs in which the mixture that was kept is trained alone. "auto" makes 350 training
-        steps, a part of an epoch where there are so many samples, but at most 40 epochs. Training
-        that leaves the unsupervised objective lower than the start had it is taken back.
+        steps, a part of an epoch where there are so many samples, but at most 40 epochs; twice as
+        many where clusters are given, and nothing was searched. Training that leaves the
+        unsupervised objective lower than the start of a search had it is taken back.
     batch_size : int >= 2 or "auto", default=128
         Samples per step. "auto" is 256, less for fewer than 6,400 samples, at least 32.
     lr : float, default=0.003
@@ -260,7 +262,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
         Processes to run restarts in, as joblib counts them; None is one after another in this one.
         Each has its share of the cores, and sums may round otherwise with fewer threads.
     tol : float in [0, 1), default=0.001
-        Training stops when a smaller share of the labels changes from one epoch to the next.
+        Training stops when a smaller share of the labels changes from one epoch to the next, or
+        where clusters are given is unlike theirs.
     random_state : int, RandomState instance or None, default=None
         Determines everything that is random.
     verbose : int, default=0
@@ -291,7 +294,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
     restart_scores_ : ndarray of shape (n_init,)
         Unsupervised objective of each restart; higher is better. See Notes.
     history_ : skorch.history.History
-        A dict per epoch: phase, train_loss, em, consistency, label_change, cluster_sizes, dur; in
+        A dict per epoch: phase, train_loss, em, consistency, label_change (of clusters that are
+        given: the share of labels that are unlike theirs), cluster_sizes, dur; in
         the last epoch of each network's phase "explore" also the unsupervised objective of each
         start, start_scores, and in that of the phase "cluster" the mixture's, objective.
     module_ : torch.nn.Module
@@ -353,6 +357,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         "temperature": [Interval(Real, 0, None, closed="neither")],
         "gamma": [Interval(Real, 0, None, closed="neither"), StrOptions({"auto"})],
         "normalize_scores": ["boolean"],
+        "init": [StrOptions({"auto", "random"})],
         "n_starts": [Interval(Integral, 1, None, closed="left")],
         "n_networks": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "start_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
@@ -377,6 +382,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         temperature=0.5,
         gamma="auto",
         normalize_scores=True,
+        init="auto",
         n_starts=40,
         n_networks="auto",
         start_epochs="auto",
@@ -406,6 +412,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         self.temperature = temperature
         self.gamma = gamma
         self.normalize_scores = normalize_scores
+        self.init = init
         self.n_starts = n_starts
         self.n_networks = n_networks
         self.start_epochs = start_epochs
@@ -472,6 +479,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _n_estimating(self, prior: str, n_heads: int) -> int:
         """How many of so many mixtures estimate their prior."""
+        if self._is_given():
+            return 0
         if prior == "auto":
             return 0 if self.augment is None else n_heads // 2
         return n_heads if prior in ("estimated", "printed") else 0
@@ -486,9 +495,20 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _train(self, run: Run) -> None:
         run.transform = self._make_transform(run)
-        again = [self._renew, self._explore] * (self._most_networks() - 1)
-        search = [self._prepare, self._explore, *again, self._choose]
-        run.perform(*(search if self._searches() else ()), self._cluster, self._finish)
+        if self._is_given():
+            start = [self._begin]
+        elif self._searches():
+            again = [self._renew, self._explore] * (self._most_networks() - 1)
+            start = [self._explore, *again, self._choose]
+        else:
+            start = []
+        run.perform(*start, self._cluster, self._finish)
+
+    def _is_given(self) -> bool:
+        """Whether the mixture is given clusters as its posterior, ``init`` resolved."""
+        found = isinstance(self.prior, str) and self.prior in ("auto", "estimated")
+        has_e_step = self.objective != "consistency"
+        return self.init == "auto" and found and has_e_step and self._copies() == "neighbors"
 
     def _most_networks(self) -> int:
         """How many are searched unless the starts of one agree."""
@@ -497,7 +517,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         return 1 if self.n_starts == 1 or self._copies() in (None, "neighbors") else MOST_NETWORKS
 
     def _searches(self) -> bool:
-        return self.n_starts * self._most_networks() > 1
+        return not self._is_given() and self.n_starts * self._most_networks() > 1
 
     def _copies(self) -> str | Callable | None:
         """``augment``, resolved."""
@@ -521,42 +541,38 @@ class NeuralMixtureEM(BaseDeepClusterer):
         warp = make_augmentation(augment, run.generator)
         return lambda index, x: warp(x)
 
-    def _prepare(self, run: Run) -> None:
-        """Of rows: the posterior that two of the starts are given for their E-steps, and where its
-        clusters lie apart these, to which the mixture keeps then."""
-        if self._copies() == "neighbors":
-            posterior = pca_mixture(run.rows.X, self.n_clusters, run.rng)
-            run.memory["posterior"] = torch.from_numpy(posterior).to(run.device)
-            unknown = isinstance(self.prior, str) and self.prior in ("auto", "estimated")
-            if unknown and lie_apart(posterior, run.information):
-                run.memory["apart"] = run.memory["posterior"].argmax(1)
+    def _begin(self, run: Run) -> None:
+        """Find the clusters that the mixture keeps to, and give it their shares."""
+        X, information = run.rows.X, run.information
+        r = principal_start(X, self.n_clusters, run.rng, information, run.device)
+        given = run.memory["given"] = r.argmax(1)
+        sizes = torch.bincount(given, minlength=self.n_clusters).clamp(min=1)
+        run.module.mixture.log_prior.copy_((sizes / sizes.sum()).log())
 
     def _explore(self, run: Run) -> None:
         """Train many mixtures on one backbone, and keep the best by the unsupervised objective."""
         if self._has_searched(run):
             return
         module, starts = run.module, run.module.starts
-        posterior = run.memory.get("posterior")
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-            given = None if posterior is None else posterior[sent(index, run.device)]
-            return self._step(run, starts, index, x, given)[1]
+            return self._step(run, starts, index, x)[1]
 
-        epochs = resolve_epochs(self.start_epochs, run, steps=START_STEPS, at_least=0, at_most=40)
+        epochs = resolve_epochs(
+            self.start_epochs, run, steps=START_STEPS, at_least=0, at_most=MOST_EPOCHS
+        )
         self._run_phase(run, "explore", step, epochs)
-        scores, labels, index = self._unsupervised_scores(run, starts)
+        scores, labels = self._unsupervised_scores(run, starts)
         run.net.record("start_scores", scores.tolist())
-        standings = self._standings(run, scores, labels, index)
-        # Of equals the first.
-        order = sorted(range(len(standings)), key=standings.__getitem__, reverse=True)
-        best = standings[order[0]]
-        if "start" not in run.memory or best > run.standing:
+        order = scores.argsort(descending=True, stable=True).tolist()  # of equals the first
+        best = scores[order[0]].item()
+        if "start" not in run.memory or best > run.score:
             module.mixture.adopt(starts, order[0])
-            run.right, run.score = best
+            run.score = best
             run.memory["start"] = copied(module.state_dict())
         if self.n_networks == "auto" and self._most_networks() > 1:
             alike = agreement(labels[:, order[: 1 + RUNNERS_UP]]) >= AGREED
-            run.memory["agreed"] = alike and best[1] > 0  # the score of one cluster for all
+            run.memory["agreed"] = alike and best > 0  # the score of one cluster for all
 
     def _has_searched(self, run: Run) -> bool:
         """Whether no further network is to be searched: the best starts agree, or by Ctrl-C."""
@@ -576,37 +592,37 @@ class NeuralMixtureEM(BaseDeepClusterer):
     def _choose(self, run: Run) -> None:
         """Go back to the best start of all."""
         run.module.load_state_dict(run.memory["start"])
-        for name in ("posterior", "agreed"):
-            run.memory.pop(name, None)  # or every state of what follows would keep it
+        run.memory.pop("agreed", None)
 
     def _cluster(self, run: Run) -> None:
         """Train the mixture by algorithm 1, unless it was better before."""
-        memory = run.remember(start_right=run.right, start_score=run.score)
+        memory = run.remember(start_score=run.score)
         if "start" not in memory:
             memory["start"] = copied(run.module.state_dict())
         self._train_mixture(run)
-        found = self._unsupervised_scores(run, run.module.mixture)
-        ((run.right, run.score),) = self._standings(run, *found)
+        scores, _ = self._unsupervised_scores(run, run.module.mixture)
+        run.score = scores.item()
         run.net.record("objective", run.score)
-        before = memory["start_right"], memory["start_score"]
-        if run.standing < before:
+        if run.score < memory["start_score"]:
             run.module.load_state_dict(memory["start"])
-            run.right, run.score = before
+            run.score = memory["start_score"]
 
     def _train_mixture(self, run: Run) -> None:
-        epochs = resolve_epochs(self.max_epochs, run, steps=STEPS, at_least=0, at_most=40)
+        steps, at_most = STEPS, MOST_EPOCHS
+        if self._is_given():
+            steps, at_most = GIVEN_STEPS, MOST_GIVEN_EPOCHS
+        epochs = resolve_epochs(self.max_epochs, run, steps=steps, at_least=0, at_most=at_most)
         per_epoch = round(min(1, epochs) * steps_per_epoch(run))
         unseen = torch.full((len(run.rows),), -1, device=run.device)
         memory = run.remember(labels=unseen, step=0, seen=0, changed=0)
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-            labels, apart, here = memory["labels"], memory.get("apart"), sent(index, run.device)
-            # Of clusters that lie apart it would lose the rarest at times, in the plane mostly.
-            given = None if apart is None else F.one_hot(apart[here], self.n_clusters).to(x)
-            p, losses = self._step(run, run.module.mixture, index, x, given)
+            labels, given, here = memory["labels"], memory.get("given"), sent(index, run.device)
+            taught = None if given is None else F.one_hot(given[here], self.n_clusters).to(x)
+            p, losses = self._step(run, run.module.mixture, index, x, taught)
             new = p.squeeze(1).argmax(1)
             memory["seen"] += len(index)
-            memory["changed"] += (new != labels[here]).sum()
+            memory["changed"] += (new != (labels if given is None else given)[here]).sum()
             labels[here] = new
             memory["step"] += 1
             if memory["step"] % per_epoch == 0:
@@ -623,7 +639,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
         run.net.history.record("label_change", changed)
         run.net.note("cluster_sizes", sizes.tolist())
         if (sizes == 0).any():
-            self._revive(run, run.map(run.module.embed))
+            if not self._is_given():  # it will come to those it is taught
+                self._revive(run, run.map(run.module.embed))
         elif changed < self.tol:
             run.net.stop("converged")
 
@@ -658,42 +675,23 @@ class NeuralMixtureEM(BaseDeepClusterer):
         heads.update_prior(p)
         return own, {"loss": sum(losses.values()), **losses}
 
-    @staticmethod
-    def _standings(
-        run: Run, scores: Tensor, labels: Tensor, index: Tensor
-    ) -> list[tuple[float, float]]:
-        """What mixtures are compared by, the more the better: first how well they find clusters
-        that lie apart, if any do, then their scores."""
-        found, apart = labels.T.cpu().numpy(), run.memory.get("apart")
-        if apart is None:
-            return [(0.0, score) for score in scores.tolist()]
-        apart, n_clusters = apart.cpu()[index].numpy(), run.module.mixture.n_clusters
-
-        def right(labels: np.ndarray) -> float:
-            # An empty one would come to stand for a part of another.
-            whole = len(np.unique(labels)) == n_clusters
-            return float(adjusted_rand_score(apart, labels)) if whole else 0.0
-
-        return list(zip(map(right, found), scores.tolist(), strict=True))
-
     @torch.inference_mode()
-    def _unsupervised_scores(self, run: Run, heads: MixtureHeads) -> tuple[Tensor, Tensor, Tensor]:
+    def _unsupervised_scores(self, run: Run, heads: MixtureHeads) -> tuple[Tensor, Tensor]:
         """How good each mixture is without labels, (n_heads,): how well copies tell its clusters,
         or eq. 6 where there are no copies. And the clusters of the samples that this was found out
-        on, drawn anew, (SCORED_SAMPLES, n_heads), and which these are."""
+        on, drawn anew, (SCORED_SAMPLES, n_heads)."""
         module, n = run.module, len(run.rows)
         module.eval()
         rounds = math.ceil(SCORED_SAMPLES / n)  # small data is seen several times, in other copies
         order = torch.cat([torch.randperm(n, generator=run.generator) for _ in range(rounds)])
-        drawn = order[:SCORED_SAMPLES]
-        parts = drawn.split(inference_batch(run.rows))
+        parts = order[:SCORED_SAMPLES].split(inference_batch(run.rows))
         if run.transform is None:
             pairs = []
             for index in parts:
                 p, _, density = module.expectation(heads, run.rows[index], None)
                 pairs.append((density, p.argmax(-1)))
             densities, labels = (torch.cat(side) for side in zip(*pairs, strict=True))
-            return densities.mean(0), labels, drawn
+            return densities.mean(0), labels
 
         def clusters(x: Tensor) -> Tensor:
             return heads.posterior(heads(module.embed(x))).argmax(-1)
@@ -705,7 +703,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         labels, labels_tr = (torch.cat(side) for side in zip(*pairs, strict=True))
         penalty = NEIGHBOR_PENALTY if self._copies() == "neighbors" else WARP_PENALTY
         scores = shared_information(labels, labels_tr, self.n_clusters, penalty)
-        return scores, labels, drawn
+        return scores, labels
 
     def _finish(self, run: Run) -> None:
         """Normalise the scores over all the data, and describe the clusters."""

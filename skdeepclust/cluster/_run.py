@@ -27,7 +27,6 @@ FINDINGS = (
     "n_iter",
     "converged",
     "stop_reason",
-    "right",
     "score",
     "labels",
 )
@@ -51,9 +50,7 @@ class Run(Keeper):
     n_iter: int = 0
     converged: bool = False
     stop_reason: str = "max_epochs"
-    # Restarts are compared by these in turn: how well clusters are found that are known to lie
-    # apart, which most algorithms do not ask, and the unsupervised objective.
-    right: float = 0.0
+    # The unsupervised objective, by which restarts are compared.
     score: float = -np.inf
     # Of the whole data, as predict gives them, where a training ends with them.
     labels: Tensor | None = None
@@ -89,11 +86,6 @@ class Run(Keeper):
         for name, value in initial.items():
             self.memory.setdefault(name, value)
         return self.memory
-
-    @property
-    def standing(self) -> tuple[float, float]:
-        """The more the better."""
-        return self.right, self.score
 
     def ended(self) -> Run:
         """What counts after training, to be sent to another process."""

@@ -14,12 +14,19 @@ from skdeepclust import NeuralMixtureEM
 from skdeepclust.cluster import _neural_mixture_em
 from skdeepclust.cluster._neighbors import find_neighbors
 from skdeepclust.cluster._neural_mixture_em import agreement, score_bound
-from skdeepclust.cluster._run import Run, copied
+from skdeepclust.cluster._run import copied
+from skdeepclust.cluster._start import principal_start
 from skdeepclust.exceptions import DeadClusterWarning
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Rows
 
-SMALL = {"n_starts": 4, "start_epochs": 10, "max_epochs": 10, "batch_size": 32}
+SMALL = {
+    "init": "random",
+    "n_starts": 4,
+    "start_epochs": 10,
+    "max_epochs": 10,
+    "batch_size": 32,
+}
 
 
 def small(**params):
@@ -49,9 +56,10 @@ def test_separated_blobs_are_found_with_the_defaults(blobs):
 
 @pytest.mark.parametrize("objective", ["em", "two_fold"])
 @pytest.mark.parametrize("prior", ["auto", "uniform", "estimated", "printed", (0.3, 0.3, 0.4)])
-def test_separated_blobs_are_found(blobs, objective, prior):
+@pytest.mark.parametrize("init", ["auto", "random"])
+def test_separated_blobs_are_found(blobs, objective, prior, init):
     X, y = blobs
-    model = small(objective=objective, prior=prior, max_epochs=20)
+    model = small(objective=objective, prior=prior, init=init, max_epochs=20)
     assert adjusted_rand_score(y, model.fit_predict(X)) == 1
 
 
@@ -202,12 +210,11 @@ def unequal():
     return np.concatenate(X), np.repeat(np.arange(5), sizes)
 
 
-def test_auto_finds_unequal_groups_by_estimated_shares(unequal, monkeypatch):
+def test_auto_finds_unequal_groups_by_estimated_shares(unequal):
     """Where shares differ, normalised scores must be brought to their scale."""
     X, y = unequal
-    monkeypatch.setattr(NeuralMixtureEM, "_prepare", lambda self, run: None)
     models = {
-        prior: NeuralMixtureEM(5, prior=prior, random_state=0).fit(X)
+        prior: NeuralMixtureEM(5, init="random", prior=prior, random_state=0).fit(X)
         for prior in ("uniform", "auto")
     }
     assert adjusted_rand_score(y, models["uniform"].labels_) < 0.9
@@ -215,39 +222,132 @@ def test_auto_finds_unequal_groups_by_estimated_shares(unequal, monkeypatch):
     assert estimates_prior(models["auto"]) == [True]
 
 
-def test_two_starts_are_given_the_posterior_of_a_gaussian_mixture(unequal):
-    """With equal shares no other one finds these groups."""
+@pytest.fixture
+def started(monkeypatch):
+    """Clusters that fits begin with, in their turn."""
+    found = []
+
+    def spy(*args):
+        found.append(principal_start(*args))
+        return found[-1]
+
+    monkeypatch.setattr(_neural_mixture_em, "principal_start", spy)
+    return found
+
+
+def test_vectors_keep_to_clusters_that_are_found_before(unequal, started):
     X, y = unequal
-    model = NeuralMixtureEM(5, prior="uniform", random_state=0).fit(X)
-    assert np.argmax(searches(model)[0]) == 0  # of equals the first
-    assert adjusted_rand_score(y, model.labels_) > 0.99
+    model = NeuralMixtureEM(5, random_state=0).fit(X)
+    given = started[0].argmax(1).numpy()
+    assert adjusted_rand_score(y, given) > 0.99
+    assert adjusted_rand_score(given, model.labels_) > 0.99
+    assert {row["phase"] for row in model.history_} == {"cluster"}
+    # By their own shares, in which no batch has a part.
+    share = np.sort(np.bincount(given)) / len(X)
+    prior = model.module_.mixture.log_prior.exp()[0].sort().values
+    np.testing.assert_allclose(prior, share, rtol=1e-4)
+    assert estimates_prior(model) == [False]
 
 
-@pytest.mark.parametrize("sizes", [(800, 80, 20), (950, 30)])
-def test_one_of_them_estimates_its_prior(sizes):
-    """With equal shares scores that are normalised cut the largest group."""
-    X, y = make_blobs(sizes, 4, centers=None, random_state=3)
-    model = NeuralMixtureEM(len(sizes), random_state=0).fit(X)
-    scores = searches(model)[0]
-    assert np.argmax(scores) == 39
-    assert scores[0] < scores[39] - 0.1
-    assert adjusted_rand_score(y, model.labels_) == 1
-
-
-def test_the_given_posterior_is_forgotten_with_the_search(blobs):
-    """It is as large as the data have samples, and every later state would hold it."""
-    seen = {}
+def test_they_are_the_posterior_of_every_e_step(blobs, monkeypatch):
+    """Whatever the mixture takes for its own."""
+    X, _ = blobs
+    wrong = torch.arange(150) % 3
+    monkeypatch.setattr(
+        _neural_mixture_em, "principal_start", lambda *_: torch.eye(3)[wrong].clone()
+    )
+    taught = []
 
     class Spy(NeuralMixtureEM):
         __init__ = NeuralMixtureEM.__init__
 
-        def _choose(self, run):
-            seen["before"] = set(run.memory)
-            super()._choose(run)
-            seen["after"] = set(run.memory)
+        def _step(self, run, heads, index, x, given=None):
+            taught.append((index, given))
+            return super()._step(run, heads, index, x, given)
 
-    Spy(3, n_starts=2, start_epochs=1, max_epochs=1, random_state=0).fit(blobs[0])
-    assert seen["before"] - seen["after"] == {"posterior"}
+    model = Spy(3, max_epochs=200, batch_size=50, tol=0, random_state=0).fit(X)
+    assert len(taught) == 600
+    for index, given in taught:
+        assert torch.equal(given.argmax(1), wrong[index])
+    assert clustering_accuracy(wrong.numpy(), model.labels_) > 0.6  # of classes that are none
+
+
+@pytest.mark.parametrize(
+    ("params", "begins"),
+    [
+        ({}, True),
+        ({"prior": "estimated"}, True),
+        ({"objective": "two_fold"}, True),
+        ({"augment": "neighbors"}, True),
+        ({"init": "random"}, False),
+        ({"prior": "uniform"}, False),
+        ({"prior": "printed"}, False),
+        ({"prior": (0.3, 0.3, 0.4)}, False),
+        ({"objective": "consistency"}, False),
+        ({"augment": None}, False),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+def test_where_clusters_are_found_before(blobs, started, params, begins):
+    model = small(**{"init": "auto", "start_epochs": 1, "max_epochs": 1, **params}).fit(blobs[0])
+    assert len(started) == begins
+    assert (len(searches(model)) == 0) == begins
+
+
+def test_images_start_at_random_unless_their_copies_are_neighbours(images, started):
+    quick = {"init": "auto", "start_epochs": 2, "max_epochs": 2}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeadClusterWarning)
+        small(**quick).fit(images)
+        assert not started
+        small(**quick, augment="neighbors").fit(images)
+    assert len(started) == 1
+
+
+def test_auto_makes_twice_the_steps_where_nothing_is_searched(blobs):
+    X = np.random.RandomState(0).standard_normal((1280, 5))
+    found = [
+        NeuralMixtureEM(3, tol=0, random_state=0, **params).fit(X).n_iter_
+        for params in ({}, {"init": "random"})
+    ]
+    assert found == [70, 35]
+
+
+def test_training_goes_on_until_the_labels_are_those_given():
+    """In the first steps the rate is next to nothing, and labels change as little."""
+    X, _ = make_blobs(60, centers=3, n_features=5, cluster_std=0.5, random_state=0)
+    model = NeuralMixtureEM(3, random_state=0).fit(X)  # in one batch
+    changes = [epoch["label_change"] for epoch in model.history_]
+    assert changes[-1] == 0 < min(changes[:-1])
+    assert (model.converged_, model.n_iter_) == (True, len(changes))
+    assert 1 < len(changes) < 80
+
+
+def test_a_cluster_that_is_taught_is_not_revived(blobs, monkeypatch):
+    """That would take it from where it is about to come."""
+    X, _ = blobs
+    revived = []
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _end_epoch(self, run, labels, changed):
+            super()._end_epoch(run, labels.clamp(max=1), changed)
+
+        def _revive(self, run, z):
+            revived.append(self.init)
+            return super()._revive(run, z)
+
+    for init in ("auto", "random"):
+        Spy(3, **SMALL | {"init": init, "max_epochs": 3}, random_state=0).fit(X)
+    assert revived == ["auto", *["random"] * 4]  # once in the end
+
+
+def test_digits_as_vectors_with_the_defaults():
+    """Above what k-means (.79) and a mixture on principal components (.82) reach."""
+    X, y = load_digits(return_X_y=True)
+    model = NeuralMixtureEM(10, random_state=0).fit(X)
+    assert clustering_accuracy(y, model.labels_) > 0.9
 
 
 def searches(model):
@@ -301,7 +401,7 @@ ELSEWHERE, ALIKE = [0.93, 0.97, 0.99, 0.97, 0.99], [0.93, 0.99, 0.99, 1.0, 1.0]
         ({"n_networks": 4}, ELSEWHERE, 4),
         ({"n_networks": 2, "n_starts": 1}, ELSEWHERE, 2),
         ({"n_starts": 1}, ELSEWHERE, 0),
-        ({"augment": "neighbors"}, ELSEWHERE, 1),
+        ({"augment": "neighbors", "init": "random"}, ELSEWHERE, 1),
         ({"augment": None}, ELSEWHERE, 1),
     ],
 )
@@ -313,16 +413,15 @@ def test_how_many_networks_are_searched(images, params, agreed, networks, monkey
         __init__ = NeuralMixtureEM.__init__
 
         def _unsupervised_scores(self, run, heads):
-            scores, labels, index = super()._unsupervised_scores(run, heads)
+            scores, labels = super()._unsupervised_scores(run, heads)
             best.append(labels[:, scores.argmax()].numpy())
-            return scores, labels, index
+            return scores, labels
 
     def rand_index(first, other):
         asked.append(first)
         return agreed[(len(asked) - 1) % 5]
 
     monkeypatch.setattr(_neural_mixture_em, "adjusted_rand_score", rand_index)
-    monkeypatch.setattr(_neural_mixture_em, "lie_apart", lambda *_: False)  # which asks it too
     quick = {"start_epochs": 20, "max_epochs": 1, "batch_size": 32, "random_state": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeadClusterWarning)
@@ -365,10 +464,9 @@ def test_no_further_network_is_searched_after_an_interruption(images):
     assert len(searches(model)) == 1
 
 
-def test_auto_leaves_equal_groups_to_equal_shares(monkeypatch):
+def test_auto_leaves_equal_groups_to_equal_shares():
     X, y = load_digits(return_X_y=True)
-    monkeypatch.setattr(NeuralMixtureEM, "_prepare", lambda self, run: None)
-    model = NeuralMixtureEM(10, random_state=0).fit(X)
+    model = NeuralMixtureEM(10, init="random", random_state=0).fit(X)
     assert estimates_prior(model) == [False]
     assert clustering_accuracy(y, model.labels_) > 0.7
 
@@ -425,6 +523,7 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
         {"temperature": 1.0},
         {"gamma": 0.7},
         {"normalize_scores": False},
+        {"init": "auto"},
         {"n_starts": 5},
         {"start_epochs": 11},
         {"max_epochs": 11},
@@ -489,54 +588,15 @@ def test_digits_as_pictures_with_the_defaults():
 
 @pytest.mark.parametrize(("rarest", "seed"), [(20, 0), (20, 1), (10, 0), (10, 1), (10, 2)])
 def test_unequal_clusters_that_lie_apart_in_the_plane(rarest, seed):
-    """Where few neighbours cross a cut of the largest, which tells more than the small ones; and
-    left to itself the mixture would not come to the rarest (ARI .85 to .99)."""
+    """Where few neighbours cross a cut of the largest, which tells more than the small ones."""
     y = np.repeat(range(3), (500, 100, rarest))
     X = 10 * np.eye(3)[y][:, :2] + np.random.RandomState(seed).standard_normal((len(y), 2))
     model = NeuralMixtureEM(3, random_state=seed).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.97
-    changes = [epoch["label_change"] for epoch in model.history_ if epoch["phase"] == "cluster"]
-    assert changes[1] > 0  # of its own labels: those that it is taught do not change
     score = model.restart_scores_.item()  # in nats, of what was kept
     assert 0 < score < 0.6
     equal = NeuralMixtureEM(3, prior="uniform", random_state=seed).fit(X)
     assert equal.restart_scores_.item() > score
-
-
-def test_mixtures_are_compared_by_what_lies_apart_first(blobs):
-    """Of which they have all: an empty cluster would come to stand for a part of another."""
-    apart = torch.tensor([0] * 800 + [1] * 80 + [2] * 20)
-    coarse, merged, same = apart.clone(), apart.clamp(max=1), apart + 0
-    coarse[:50] = 1
-    labels, index = torch.stack([coarse, merged, same], 1), torch.arange(900)
-    run = Run(None, 0, torch.device("cpu"), module=NeuralMixtureEM(3).fit(blobs[0]).module_)
-    scores = torch.tensor([3.0, 2.0, 1.0])
-    assert NeuralMixtureEM._standings(run, scores, labels, index) == [(0, 3), (0, 2), (0, 1)]
-    run.memory["apart"] = apart
-    found = NeuralMixtureEM._standings(run, scores, labels, index)
-    right = adjusted_rand_score(apart, coarse)
-    assert found == [(pytest.approx(right), 3), (0, 2), (1, 1)]
-    assert right < adjusted_rand_score(apart, merged)
-    some = torch.randperm(900, generator=torch.Generator().manual_seed(0))[:600]
-    assert NeuralMixtureEM._standings(run, scores, labels[some], some)[2] == (1, 1)
-
-
-def test_restarts_too_are_compared_by_what_lies_apart_first(blobs):
-    told, found = [(0.5, 0.1), (1.0, 0.2), (1.0, 0.4), (0.0, 0.9)], []
-
-    class Told(NeuralMixtureEM):
-        __init__ = NeuralMixtureEM.__init__
-
-        def _finish(self, run):
-            super()._finish(run)
-            run.right, run.score = told[len(found)]
-            found.append(run.module.centers.clone())
-
-    model = Told(3, n_init=4, n_starts=4, start_epochs=2, max_epochs=1, random_state=0)
-    model.fit(blobs[0])
-    assert model.restart_scores_.tolist() == [score for _, score in told]
-    kept = np.sort(model.cluster_centers_, 0)
-    assert [np.allclose(kept, np.sort(z.numpy(), 0)) for z in found] == [False, False, True, False]
 
 
 @pytest.mark.cuda
