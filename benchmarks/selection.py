@@ -52,7 +52,10 @@ RUNS = {
     "NeuralMixtureEM, images": Runs(partial(NeuralMixtureEM, **IMAGES)),
     "NeuralMixtureEM, images, n_networks=1": Runs(partial(NeuralMixtureEM, n_networks=1, **IMAGES)),
     "PreciseFeatureGAN": Runs(PreciseFeatureGAN),
-    "PreciseFeatureGAN, augment=None": Runs(partial(PreciseFeatureGAN, augment=None)),
+    'PreciseFeatureGAN, init="projection"': Runs(partial(PreciseFeatureGAN, init="projection")),
+    'PreciseFeatureGAN, init="projection", augment=None': Runs(
+        partial(PreciseFeatureGAN, init="projection", augment=None)
+    ),
     "PreciseFeatureGAN, all of MNIST": Runs(PreciseFeatureGAN, "MNIST", 10),
     "DVC, images": Runs(partial(DVC, **IMAGES)),
     "StatDEC": Runs(StatDEC),

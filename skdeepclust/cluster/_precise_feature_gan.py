@@ -46,6 +46,7 @@ from ._phases import (
 )
 from ._projections import TOLERANCE, separated_clusters, separated_groups
 from ._run import Run
+from ._start import principal_start
 
 # Adam's β, as in the paper.
 BETAS = (0.5, 0.9)
@@ -267,7 +268,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     classifier_steps : int >= 1 or "auto", default='auto'
         Steps of the classifier for each of the generator, on the samples that the critic saw.
         "auto" is 1, but 4, as in the paper, for fewer features than clusters.
-    init : {"projection", "random"}, default='projection'
+    init : {"auto", "projection", "random"}, default='auto'
         "projection": where the data fall into groups that lie apart, in the shares of
         ``cluster_prior``, the classifier is also taught these groups, with fewer features than
         clusters by a weight that falls from 1 to 0. They are those of a Gaussian mixture on
@@ -276,7 +277,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         component of at most 5,000 samples (FastICA; not with fewer features than clusters). With
         ``cluster_prior="auto"`` groups of other shares will do, along a direction where they lie
         further apart. Where there are none, and with "random", generator and classifier begin from
-        nothing, as in the paper.
+        nothing, as in the paper. "auto": but of vectors with no fewer features than clusters, and
+        with ``cluster_prior="auto"``, the groups are then the clusters that
+        :class:`NeuralMixtureEM` keeps to, found along twenty principal components at most.
     augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "image"}, \
             callable or None, default='auto'
         What makes the copies of samples for which the classifier's answers shall be the same.
@@ -415,7 +418,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         "growth_interval": [Interval(Integral, 1, None, closed="left"), None],
         "critic_steps": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "classifier_steps": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
-        "init": [StrOptions({"projection", "random"})],
+        "init": [StrOptions({"auto", "projection", "random"})],
         "augment": [
             StrOptions({"auto", "neighbors", "warped_neighbors", *AUGMENTATIONS}),
             callable,
@@ -445,7 +448,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         growth_interval=None,
         critic_steps="auto",
         classifier_steps="auto",
-        init="projection",
+        init="auto",
         augment="auto",
         consistency="information",
         consistency_weight=1.0,
@@ -529,7 +532,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         run.perform(self._seek, self._play, self._finish)
 
     def _seek(self, run: Run) -> None:
-        """Clusters to begin with, if they lie apart in the data, or along one direction of it."""
+        """Clusters to begin with: that lie apart in the data, or along one direction of it, or in
+        default of these any that vectors have."""
         memory, shares = run.memory, self._given_shares()
         # Beside the module's, which to read from a GPU would be to wait for it.
         memory["shares"] = shares.tolist()
@@ -544,6 +548,10 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         if start is None and not few_dimensions(self.input_shape_, self.n_clusters):
             start = separated_groups(run.rows, shares, run.rng, of_any_shares=unknown)
             memory["feature"] = start is not None
+            if start is None and self.init == "auto" and unknown and len(self.input_shape_) == 1:
+                X, information = run.rows.X, run.information
+                r = principal_start(X, self.n_clusters, run.rng, information, run.device)
+                start = r.argmax(1).cpu()
         if start is None:
             return
         memory["start"] = start

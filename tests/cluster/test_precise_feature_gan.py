@@ -8,12 +8,18 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
-from sklearn.metrics import euclidean_distances, normalized_mutual_info_score
+from sklearn.metrics import (
+    adjusted_rand_score,
+    euclidean_distances,
+    normalized_mutual_info_score,
+)
 from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepclust import PreciseFeatureGAN
+from skdeepclust.cluster import _precise_feature_gan
 from skdeepclust.cluster._precise_feature_gan import PreciseFeatureModule, frozen
+from skdeepclust.cluster._start import principal_start
 from skdeepclust.datasets import make_artifact, make_gaussian_ring
 from skdeepclust.exceptions import DeadClusterWarning, GeneratorDivergenceWarning
 from skdeepclust.metrics import clustering_accuracy
@@ -121,6 +127,34 @@ def test_a_training_from_a_start_is_shorter():
         PreciseFeatureGAN(3, init=init, callbacks=[First()], random_state=0).fit(X)
     # In whose last fifth the classifier settles.
     assert epochs == [2_000 / 0.8 / 10, 8_000 / 0.8 / 10]
+
+
+def test_vectors_without_a_precise_feature_start_from_clusters(monkeypatch):
+    found = []
+
+    def spy(*args):
+        found.append(principal_start(*args))
+        return found[-1]
+
+    monkeypatch.setattr(_precise_feature_gan, "principal_start", spy)
+    X, y = load_digits(return_X_y=True)
+    model = PreciseFeatureGAN(10, max_epochs=40, random_state=0).fit(X)
+    given = found.pop().argmax(1).numpy()
+    assert adjusted_rand_score(given, model.labels_) > 0.9
+    assert clustering_accuracy(y, model.labels_) > 0.85
+    quick = {"max_epochs": 1, "random_state": 0}
+    marked, _ = make_artifact(X / 16, random_state=0)
+    for data, params in (
+        (marked, {"n_clusters": 3}),  # which has one
+        (X, {"init": "projection"}),
+        (X, {"init": "random"}),
+        (X, {"cluster_prior": "uniform"}),
+        (X, {"cluster_prior": np.arange(1, 11)}),
+        (X, {"input_shape": (1, 8, 8)}),
+        (X[:, 20:29], {}),  # fewer features than clusters
+    ):
+        PreciseFeatureGAN(**{"n_clusters": 10, **quick, **params}).fit(data)
+        assert not found, params
 
 
 def test_steps_of_each_network(blobs):
@@ -310,9 +344,10 @@ def test_auto_copies_are_neighbours_but_beside_a_start_and_in_few_dimensions():
     noise = 0.5 + 0.25 * rng.standard_normal((200, 4))
     marked, _ = make_artifact(noise, random_state=0)
     for X, asked, expected in (
-        (noise, {}, (False, True)),
-        (noise, {"consistency_weight": 0.0}, (False, False)),
-        (noise, {"augment": None}, (False, False)),
+        (noise, {}, (True, True)),
+        (noise, {"init": "projection"}, (False, True)),
+        (noise, {"consistency_weight": 0.0}, (True, False)),
+        (noise, {"augment": None}, (True, False)),
         (noise[:, :2], {}, (False, False)),
         (noise[:, :2], {"augment": "neighbors"}, (False, True)),
         (marked, {}, (True, False)),
@@ -399,7 +434,7 @@ def test_the_classifier_settles_on_copies_alone(blobs, params, epochs):
 def test_neighbours_take_clusters_to_the_classes_of_digits():
     """Where the classifier has learned from generated samples alone, it falls behind them."""
     X, y = load_digits(return_X_y=True)
-    few = {"max_epochs": 30, "random_state": 0}
+    few = {"init": "random", "max_epochs": 30, "random_state": 0}
     with_neighbors, without = (
         normalized_mutual_info_score(y, PreciseFeatureGAN(10, augment=a, **few).fit_predict(X))
         for a in ("auto", None)

@@ -244,7 +244,7 @@ def test_clusters_that_lie_apart_in_all_directions_are_a_start(unequal_blobs):
 
 def test_without_groups_there_is_no_start():
     X = np.random.RandomState(0).standard_normal((300, 6))
-    model = PreciseFeatureGAN(3, max_epochs=3, random_state=0).fit(X)
+    model = PreciseFeatureGAN(3, init="projection", max_epochs=3, random_state=0).fit(X)
     assert not any("start" in epoch for epoch in model.history_)
 
 
