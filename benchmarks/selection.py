@@ -8,6 +8,7 @@ in ``results/selection``, the table ``results/selection.md``.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from functools import partial
@@ -108,17 +109,25 @@ KNOWN = {
 }
 
 
-def n_clusters(names=None) -> None:
-    """The recommendation for each set, by the quickest estimator."""
-    for name in names or KNOWN:
-        path = path_of(f"{GROUP}_n_clusters", name, "NeuralMixtureEM", 0)
+SWEPT = {
+    "NeuralMixtureEM": NeuralMixtureEM(),
+    'NeuralMixtureEM, init="random"': NeuralMixtureEM(init="random"),
+}
+
+
+def n_clusters() -> None:
+    """The recommendations for each set, by the quickest estimator."""
+    for name, estimator in itertools.product(KNOWN, SWEPT):
+        path = path_of(f"{GROUP}_n_clusters", name, estimator, 0)
         if path.exists():
             continue
         loader, candidates = KNOWN[name]
         X, y = loader()
-        sweep = sweep_n_clusters(NeuralMixtureEM(device=device()), X, candidates, random_state=0)
+        model = SWEPT[estimator].set_params(device=device())
+        sweep = sweep_n_clusters(model, X, candidates, random_state=0)
         record = {
             "data": name,
+            "estimator": estimator,
             "true": len(np.unique(y)),
             "candidates": sweep.n_clusters.tolist(),
             "recommended": sweep.recommended,
@@ -133,7 +142,7 @@ def n_clusters(names=None) -> None:
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(record, indent=1) + "\n")
-        print(name, record["true"], record["recommended"], round(record["doubt"], 2), flush=True)
+        print(name, estimator, sweep.recommended, round(sweep.doubt, 2), flush=True)
 
 
 def main(only=None, seeds=None) -> None:
@@ -179,15 +188,16 @@ def table() -> None:
         "",
         "## How many clusters?",
         "",
-        "`sweep_n_clusters(NeuralMixtureEM(), X, candidates, random_state=0)`.",
+        "`sweep_n_clusters(estimator, X, candidates, random_state=0)`.",
         "",
-        "| data | true | candidates | recommended | doubt | runner-up |",
-        "| --- | ---: | --- | ---: | ---: | ---: |",
+        "| data | estimator | true | candidates | recommended | doubt | runner-up |",
+        "| --- | --- | ---: | --- | ---: | ---: | ---: |",
     ]
     for found in load(f"{GROUP}_n_clusters"):
         tried = f"{found['candidates'][0]} to {found['candidates'][-1]}"
         lines += [
-            f"| {found['data']} | {found['true']} | {tried} | {found['recommended']} | "
+            f"| {found['data']} | {found['estimator']} | {found['true']} | {tried} | "
+            f"{found['recommended']} | "
             f"{found['doubt']:.2f} | {found['runner_up']} |"
         ]
     write_table(GROUP, [*lines, ""], records)

@@ -80,5 +80,6 @@ plt.show()
 # %%
 # Round groups are found by all, and by a Gaussian mixture in no time. The column with gaps is lost
 # on who goes by distances. ``StatDEC`` and ``DVC`` cluster their embeddings by many mixtures of
-# several components at first, and find it; so does ``PreciseFeatureGAN``, which looks for such a
-# column. Of digits ``NeuralMixtureEM`` and ``PreciseFeatureGAN`` are told that they are pictures.
+# several components at first, ``NeuralMixtureEM`` the columns themselves, and all find it; so does
+# ``PreciseFeatureGAN``, which looks for such a column. Of digits ``NeuralMixtureEM`` and
+# ``PreciseFeatureGAN`` are told that they are pictures.

@@ -42,7 +42,8 @@ def embed(pictures):
 # The same clusterers on pixels and on embeddings
 # -----------------------------------------------
 # The embedding helps every one of them. So begin with the quickest; ``NeuralMixtureEM``, which goes
-# by nearest neighbours where samples are vectors, is a second opinion, and here the better one.
+# by many mixtures and nearest neighbours where samples are vectors, is a second opinion, and here
+# the better one.
 methods = {
     "KMeans": KMeans(10, n_init=10, random_state=0),
     "GaussianMixture": GaussianMixture(10, reg_covar=1e-3, random_state=0),
