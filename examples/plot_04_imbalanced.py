@@ -4,7 +4,7 @@ Imbalanced data: when clusters differ in size
 
 A method that expects clusters of equal size cuts large ones up and puts small ones together. Here
 are five groups of 300 to 50 points. ``prior`` is what ``NeuralMixtureEM`` expects: equal shares,
-shares that it estimates, or ("auto", the default) either, as the data decide.
+shares that it estimates, or ("auto", the default) as the data decide.
 
 Labels are used for the scores alone.
 """

@@ -9,7 +9,7 @@ the others.
 
 ``PreciseFeatureGAN`` asks another question: by which number can samples be generated one cluster
 after another, so that a classifier is never in doubt? First it looks for a direction of the data
-along which groups lie apart (``init="projection"``); generator, critic and classifier go on from
+along which groups lie apart (``init``); generator, critic and classifier go on from
 there.
 
 The truth is used for the scores alone.

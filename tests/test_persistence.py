@@ -167,7 +167,7 @@ def test_folders_are_named(X, tmp_path):
     [
         {"prior": np.array([0.2, 0.3, 0.5])},
         {"prior": (0.2, 0.3, 0.5)},
-        {"n_starts": 1, "prior": "estimated"},
+        {"init": "random", "n_starts": 1, "prior": "estimated"},
         {"normalize_scores": False, "gamma": 3.0},
         {"batch_size": 20, "temperature": np.float64(0.7)},
     ],

@@ -171,6 +171,7 @@ VECTORS = {
     "DVC": DVC(3, network="mlp", target="printed", **SELF_TRAINING),
     "NeuralMixtureEM": NeuralMixtureEM(3, network="mlp", **MIXTURE),
     "NeuralMixtureEM, two-fold": NeuralMixtureEM(3, objective="two_fold", **MIXTURE),
+    "NeuralMixtureEM, a search": NeuralMixtureEM(3, init="random", **MIXTURE),
     "PreciseFeatureGAN": PreciseFeatureGAN(3, **GAN),
     "PreciseFeatureGAN, Wasserstein": PreciseFeatureGAN(3, augment=None, **PAPERS_GAME, **GAN),
 }

@@ -170,7 +170,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
     the batch, ``a*``; ``h_j = sigmoid(a*_j / γ)`` acts as the density of cluster j. The forward
     pass is the E-step, ``p_ij ∝ prior_j exp(a*_ij)``, and a gradient step with p held constant the
     M-step, up ``Σ_j p_ij log h_j(x_i)`` (eq. 6 of [1]_) and up the same for a transformed copy of
-    the sample (eq. 7). There is no pretraining and no k-means.
+    the sample (eq. 7). There is no pretraining and, for images, no k-means.
 
     Which samples share a cluster in the end is decided early, and differs from start to start. So
     ``n_starts`` mixtures begin side by side on one network, and where they do not agree on another,
@@ -212,8 +212,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
             default='auto'
         Shares of the clusters: equal, the running mean of the posterior, or given. "auto" is
         "uniform" for one half of the starts and "estimated" for the other; the start that is kept
-        decides. A single start, and training without copies, has equal shares then. With both,
-        clusters that ``init`` finds have the shares that they have. Scores are
+        decides. A single start, and training without copies, has equal shares then. With "auto" and
+        "estimated", clusters that ``init`` finds have the shares that they have. Scores are
         brought to the scale that belongs to a cluster's share, but for "printed", which is the
         running mean alone. See Notes.
     temperature : float > 0, default=0.5
@@ -223,14 +223,16 @@ class NeuralMixtureEM(BaseDeepClusterer):
         ``(n - 1) / sqrt(n)``; "auto" is the paper's 5 for batches of 128, and in proportion to the
         bound for others.
     normalize_scores : bool, default=True
-        False leaves scores as they are, to see what becomes of it: clusters die, and in a network
-        without batch normalisation all samples end in one.
+        False leaves scores as they are, to see what becomes of it: with ``init="random"`` clusters
+        die, and in a network without batch normalisation all samples end in one.
     init : {"auto", "random"}, default='auto'
         "auto": where copies are neighbours and ``prior`` is "auto" or "estimated", clusters found
         along twenty principal components at most, as :class:`StatDEC` finds those that it starts
         from in its embedding; they are the posterior of every E-step. The units of the columns
-        count. Elsewhere, and with "random", scores start at random, and the best start of a search
-        goes on by its own posterior. ``objective="consistency"`` has no E-step.
+        count. Then ``n_starts``, ``n_networks`` and ``start_epochs`` have no use, and in the EM
+        step ``temperature`` has none. Where these clusters are empty or outliers, elsewhere, and
+        with "random", scores start at random, and the best start of a search goes on by its own
+        posterior. ``objective="consistency"`` has no E-step.
     n_starts : int >= 1, default=40
         Mixtures that begin side by side on a network, where scores start at random. 1 is the
         paper's training, without a search.
@@ -479,8 +481,6 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _n_estimating(self, prior: str, n_heads: int) -> int:
         """How many of so many mixtures estimate their prior."""
-        if self._is_given():
-            return 0
         if prior == "auto":
             return 0 if self.augment is None else n_heads // 2
         return n_heads if prior in ("estimated", "printed") else 0
@@ -495,20 +495,9 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _train(self, run: Run) -> None:
         run.transform = self._make_transform(run)
-        if self._is_given():
-            start = [self._begin]
-        elif self._searches():
-            again = [self._renew, self._explore] * (self._most_networks() - 1)
-            start = [self._explore, *again, self._choose]
-        else:
-            start = []
-        run.perform(*start, self._cluster, self._finish)
-
-    def _is_given(self) -> bool:
-        """Whether the mixture is given clusters as its posterior, ``init`` resolved."""
-        found = isinstance(self.prior, str) and self.prior in ("auto", "estimated")
-        has_e_step = self.objective != "consistency"
-        return self.init == "auto" and found and has_e_step and self._copies() == "neighbors"
+        again = [self._renew, self._explore] * (self._most_networks() - 1)
+        search = [self._explore, *again, self._choose]
+        run.perform(self._begin, *(search if self._searches() else ()), self._cluster, self._finish)
 
     def _most_networks(self) -> int:
         """How many are searched unless the starts of one agree."""
@@ -517,7 +506,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         return 1 if self.n_starts == 1 or self._copies() in (None, "neighbors") else MOST_NETWORKS
 
     def _searches(self) -> bool:
-        return not self._is_given() and self.n_starts * self._most_networks() > 1
+        return self.n_starts * self._most_networks() > 1
 
     def _copies(self) -> str | Callable | None:
         """``augment``, resolved."""
@@ -542,12 +531,19 @@ class NeuralMixtureEM(BaseDeepClusterer):
         return lambda index, x: warp(x)
 
     def _begin(self, run: Run) -> None:
-        """Find the clusters that the mixture keeps to, and give it their shares."""
-        X, information = run.rows.X, run.information
-        r = principal_start(X, self.n_clusters, run.rng, information, run.device)
-        given = run.memory["given"] = r.argmax(1)
-        sizes = torch.bincount(given, minlength=self.n_clusters).clamp(min=1)
-        run.module.mixture.log_prior.copy_((sizes / sizes.sum()).log())
+        """Of vectors, find the clusters that the mixture keeps to, and give it their shares."""
+        found = isinstance(self.prior, str) and self.prior in ("auto", "estimated")
+        has_e_step = self.objective != "consistency"
+        if self.init == "random" or not (found and has_e_step and self._copies() == "neighbors"):
+            return
+        X, mixture = run.rows.X, run.module.mixture
+        given = principal_start(X, self.n_clusters, run.rng, run.information, run.device)
+        if given is None:
+            return
+        run.memory["given"] = given
+        share = torch.bincount(given, minlength=self.n_clusters) / len(given)
+        mixture.log_prior.copy_(share.log())
+        mixture.estimates_prior.fill_(False)
 
     def _explore(self, run: Run) -> None:
         """Train many mixtures on one backbone, and keep the best by the unsupervised objective."""
@@ -575,9 +571,10 @@ class NeuralMixtureEM(BaseDeepClusterer):
             run.memory["agreed"] = alike and best > 0  # the score of one cluster for all
 
     def _has_searched(self, run: Run) -> bool:
-        """Whether no further network is to be searched: the best starts agree, or by Ctrl-C."""
+        """Whether no further network is to be searched: clusters are given, or the best starts
+        agree, or by Ctrl-C."""
         stopped = "start" in run.memory and run.net.interrupt.asked
-        return stopped or run.memory.get("agreed", False)
+        return stopped or "given" in run.memory or run.memory.get("agreed", False)
 
     def _renew(self, run: Run) -> None:
         """Another backbone, and mixtures that begin on it."""
@@ -591,14 +588,14 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _choose(self, run: Run) -> None:
         """Go back to the best start of all."""
+        if "given" in run.memory:
+            return
         run.module.load_state_dict(run.memory["start"])
         run.memory.pop("agreed", None)
 
     def _cluster(self, run: Run) -> None:
         """Train the mixture by algorithm 1, unless it was better before."""
-        memory = run.remember(start_score=run.score)
-        if "start" not in memory:
-            memory["start"] = copied(run.module.state_dict())
+        memory = run.remember(start_score=run.score)  # of a search, else the least
         self._train_mixture(run)
         scores, _ = self._unsupervised_scores(run, run.module.mixture)
         run.score = scores.item()
@@ -609,7 +606,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _train_mixture(self, run: Run) -> None:
         steps, at_most = STEPS, MOST_EPOCHS
-        if self._is_given():
+        if "given" in run.memory:
             steps, at_most = GIVEN_STEPS, MOST_GIVEN_EPOCHS
         epochs = resolve_epochs(self.max_epochs, run, steps=steps, at_least=0, at_most=at_most)
         per_epoch = round(min(1, epochs) * steps_per_epoch(run))
@@ -639,7 +636,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         run.net.history.record("label_change", changed)
         run.net.note("cluster_sizes", sizes.tolist())
         if (sizes == 0).any():
-            if not self._is_given():  # it will come to those it is taught
+            if "given" not in run.memory:  # it will come to those it is taught
                 self._revive(run, run.map(run.module.embed))
         elif changed < self.tol:
             run.net.stop("converged")

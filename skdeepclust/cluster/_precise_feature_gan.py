@@ -277,9 +277,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         component of at most 5,000 samples (FastICA; not with fewer features than clusters). With
         ``cluster_prior="auto"`` groups of other shares will do, along a direction where they lie
         further apart. Where there are none, and with "random", generator and classifier begin from
-        nothing, as in the paper. "auto": but of vectors with no fewer features than clusters, and
-        with ``cluster_prior="auto"``, the groups are then the clusters that
-        :class:`NeuralMixtureEM` keeps to, found along twenty principal components at most.
+        nothing, as in the paper. "auto" is "projection"; where that finds no groups, vectors with
+        no fewer features than clusters, and ``cluster_prior="auto"``, start from the clusters that
+        :class:`NeuralMixtureEM` keeps to, which need not lie apart.
     augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "image"}, \
             callable or None, default='auto'
         What makes the copies of samples for which the classifier's answers shall be the same.
@@ -550,8 +550,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             memory["feature"] = start is not None
             if start is None and self.init == "auto" and unknown and len(self.input_shape_) == 1:
                 X, information = run.rows.X, run.information
-                r = principal_start(X, self.n_clusters, run.rng, information, run.device)
-                start = r.argmax(1).cpu()
+                start = principal_start(X, self.n_clusters, run.rng, information, run.device)
+                start = None if start is None else start.cpu()
         if start is None:
             return
         memory["start"] = start

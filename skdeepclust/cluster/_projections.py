@@ -103,6 +103,7 @@ def separated_groups(
             return None
         whitening = pca.components_[kept] / np.sqrt(variance[kept, None])  # (components, d)
         z = (part / unit - pca.mean_) @ whitening.T
+        found = None
         for contrast, cut, tolerance in (
             ("logcosh", _variance_cut, TOLERANCE),
             (_skewness, _gap_cut, np.inf if of_any_shares else TOLERANCE),
@@ -114,8 +115,11 @@ def separated_groups(
                 tol=1e-3,
                 random_state=rng.randint(2**31 - 1),
             )
-            # Uncorrelated still, and of unit variance.
-            found = _sharpest(cut, ica.fit_transform(z), shares.numpy(), tolerance, rng)
+            try:
+                components = ica.fit_transform(z)  # uncorrelated still, and of unit variance
+            except ValueError:  # rows of a few points: no step from there that is finite
+                continue
+            found = _sharpest(cut, components, shares.numpy(), tolerance, rng)
             if found is not None:
                 break
     if found is None:

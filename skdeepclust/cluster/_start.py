@@ -21,6 +21,7 @@ from ..training import INFERENCE_BATCH
 from ._mixtures import GaussianMixtureEM, posteriors, seed_centers
 from ._neighbors import (
     APART,
+    LEAST_SHARE,
     START_DISAGREEMENT,
     TIMES_UNTOLD,
     UNTOLD,
@@ -231,8 +232,8 @@ def principal_start(
     rng: np.random.RandomState,
     information: NeighborInformation,
     device: torch.device,
-) -> Tensor:
-    """The start that :func:`start_responsibilities` finds for rows along their leading principal
+) -> Tensor | None:
+    """The clusters that :func:`start_responsibilities` finds for rows along their leading principal
     components, without a network.
 
     Parameters
@@ -247,15 +248,18 @@ def principal_start(
 
     Returns
     -------
-    Tensor of shape (n, n_clusters), float32
-        On the device; rows sum to 1.
+    Tensor of shape (n,), int64, or None
+        On the device. None where clusters are empty or outliers: columns with heavy tails have
+        little else along these components.
     """
     _, along = principal_components(X, START_COMPONENTS, n_clusters, rng)
     batches = gen_batches(len(X), INFERENCE_BATCH)
     z = np.concatenate([along(X[rows]).astype(np.float32) for rows in batches])
     information = NeighborInformation(z, START_DISAGREEMENT, information)
     z = torch.from_numpy(z).to(device)
-    return start_responsibilities("auto", z, n_clusters, rng, information)
+    labels = start_responsibilities("auto", z, n_clusters, rng, information).argmax(1)
+    sizes = torch.bincount(labels, minlength=n_clusters)
+    return labels if sizes.min() >= max(1, LEAST_SHARE / n_clusters * len(X)) else None
 
 
 def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:
@@ -287,8 +291,9 @@ def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> n
 def principal_components(
     X: np.ndarray, n_components: int, at_least: int, rng: np.random.RandomState
 ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """A part of the rows X, of ``at_least`` so many, along their leading principal components, and
-    what takes others there; in units of their spread, so that no floor of a variance is X's."""
+    """Rows of X drawn at random, ``at_least`` so many, along their leading principal components,
+    and what takes other rows there; in units of their spread, so that no floor of a variance is
+    X's."""
     size = affordable(SUBSET, X.shape[1], at_least)
     part = X[np.sort(rng.permutation(len(X))[:size])].astype(np.float64)
     center, spread = part.mean(0), np.sqrt(part.var(0).sum())

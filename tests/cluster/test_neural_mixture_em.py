@@ -238,7 +238,7 @@ def started(monkeypatch):
 def test_vectors_keep_to_clusters_that_are_found_before(unequal, started):
     X, y = unequal
     model = NeuralMixtureEM(5, random_state=0).fit(X)
-    given = started[0].argmax(1).numpy()
+    given = started[0].numpy()
     assert adjusted_rand_score(y, given) > 0.99
     assert adjusted_rand_score(given, model.labels_) > 0.99
     assert {row["phase"] for row in model.history_} == {"cluster"}
@@ -253,9 +253,7 @@ def test_they_are_the_posterior_of_every_e_step(blobs, monkeypatch):
     """Whatever the mixture takes for its own."""
     X, _ = blobs
     wrong = torch.arange(150) % 3
-    monkeypatch.setattr(
-        _neural_mixture_em, "principal_start", lambda *_: torch.eye(3)[wrong].clone()
-    )
+    monkeypatch.setattr(_neural_mixture_em, "principal_start", lambda *_: wrong)
     taught = []
 
     class Spy(NeuralMixtureEM):
@@ -292,6 +290,21 @@ def test_where_clusters_are_found_before(blobs, started, params, begins):
     model = small(**{"init": "auto", "start_epochs": 1, "max_epochs": 1, **params}).fit(blobs[0])
     assert len(started) == begins
     assert (len(searches(model)) == 0) == begins
+
+
+def test_outliers_are_no_clusters_to_keep_to(started):
+    X = np.random.RandomState(0).standard_t(1.5, (500, 5))
+    model = small(init="auto").fit(X)
+    assert started == [None]
+    assert len(searches(model)) == 1
+    assert model.cluster_sizes_.min() > 50
+
+
+def test_given_clusters_leave_no_share_to_estimate(blobs):
+    model = small(init="auto", prior="estimated", max_epochs=1).fit(blobs[0])
+    assert estimates_prior(model) == [False]
+    np.testing.assert_allclose(model.module_.mixture.log_prior.exp(), [[1 / 3] * 3], rtol=1e-5)
+    assert estimates_prior(small(prior="estimated").fit(blobs[0])) == [True]
 
 
 def test_images_start_at_random_unless_their_copies_are_neighbours(images, started):

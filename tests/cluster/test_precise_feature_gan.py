@@ -139,7 +139,7 @@ def test_vectors_without_a_precise_feature_start_from_clusters(monkeypatch):
     monkeypatch.setattr(_precise_feature_gan, "principal_start", spy)
     X, y = load_digits(return_X_y=True)
     model = PreciseFeatureGAN(10, max_epochs=40, random_state=0).fit(X)
-    given = found.pop().argmax(1).numpy()
+    given = found.pop().numpy()
     assert adjusted_rand_score(given, model.labels_) > 0.9
     assert clustering_accuracy(y, model.labels_) > 0.85
     quick = {"max_epochs": 1, "random_state": 0}
@@ -155,6 +155,16 @@ def test_vectors_without_a_precise_feature_start_from_clusters(monkeypatch):
     ):
         PreciseFeatureGAN(**{"n_clusters": 10, **quick, **params}).fit(data)
         assert not found, params
+
+
+@pytest.mark.parametrize(
+    "X", [np.ones((60, 5)), np.eye(5)[np.arange(60) % 2], np.diag([1e6] + [1] * 59)[:, :5]]
+)
+def test_empty_clusters_and_outliers_are_no_start(X):
+    """Their numbers would never be drawn, and the logarithm of their share is infinite."""
+    model = PreciseFeatureGAN(3, max_epochs=2, random_state=0).fit(X)
+    assert "start" not in model.history_[0]
+    np.testing.assert_allclose(model.module_.shares, [1 / 3] * 3)
 
 
 def test_steps_of_each_network(blobs):

@@ -248,6 +248,12 @@ def test_without_groups_there_is_no_start():
     assert not any("start" in epoch for epoch in model.history_)
 
 
+def test_rows_of_a_few_points_have_no_components():
+    """FastICA's steps by skewness end in no number there."""
+    X = np.eye(5, dtype=np.float32)[np.arange(60) % 4]
+    assert groups_of(X, [1 / 5] * 5, of_any_shares=True) is None
+
+
 def test_no_direction_is_sought_in_fewer_dimensions_than_clusters(monkeypatch):
     """The ring has groups that lie apart along a line, and is better off without them."""
     X, y = make_gaussian_ring(600, random_state=0)
