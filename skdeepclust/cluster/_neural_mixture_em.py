@@ -264,8 +264,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
         Processes to run restarts in, as joblib counts them; None is one after another in this one.
         Each has its share of the cores, and sums may round otherwise with fewer threads.
     tol : float in [0, 1), default=0.001
-        Training stops when a smaller share of the labels changes from one epoch to the next, or
-        where clusters are given is unlike theirs.
+        Training stops when a smaller share of the labels changes from one epoch to the next; not
+        where clusters are given, whose labels settle long before the embedding does.
     random_state : int, RandomState instance or None, default=None
         Determines everything that is random.
     verbose : int, default=0
@@ -296,8 +296,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
     restart_scores_ : ndarray of shape (n_init,)
         Unsupervised objective of each restart; higher is better. See Notes.
     history_ : skorch.history.History
-        A dict per epoch: phase, train_loss, em, consistency, label_change (of clusters that are
-        given: the share of labels that are unlike theirs), cluster_sizes, dur; in
+        A dict per epoch: phase, train_loss, em, consistency, label_change, cluster_sizes, dur; in
         the last epoch of each network's phase "explore" also the unsupervised objective of each
         start, start_scores, and in that of the phase "cluster" the mixture's, objective.
     module_ : torch.nn.Module
@@ -619,7 +618,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
             p, losses = self._step(run, run.module.mixture, index, x, taught)
             new = p.squeeze(1).argmax(1)
             memory["seen"] += len(index)
-            memory["changed"] += (new != (labels if given is None else given)[here]).sum()
+            memory["changed"] += (new != labels[here]).sum()
             labels[here] = new
             memory["step"] += 1
             if memory["step"] % per_epoch == 0:
@@ -635,9 +634,10 @@ class NeuralMixtureEM(BaseDeepClusterer):
         sizes = torch.bincount(labels, minlength=self.n_clusters)
         run.net.history.record("label_change", changed)
         run.net.note("cluster_sizes", sizes.tolist())
+        if "given" in run.memory:
+            return  # it comes to those that are empty, and the embedding is not done yet
         if (sizes == 0).any():
-            if "given" not in run.memory:  # it will come to those it is taught
-                self._revive(run, run.map(run.module.embed))
+            self._revive(run, run.map(run.module.embed))
         elif changed < self.tol:
             run.net.stop("converged")
 
