@@ -321,7 +321,7 @@ def test_auto_makes_twice_the_steps_where_nothing_is_searched(blobs):
     X = np.random.RandomState(0).standard_normal((1280, 5))
     found = [
         NeuralMixtureEM(3, tol=0, random_state=0, **params).fit(X).n_iter_
-        for params in ({}, {"init": "random"})
+        for params in ({}, {"init": "random", "n_starts": 2, "start_epochs": 1})
     ]
     assert found == [70, 35]
 
