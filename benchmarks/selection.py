@@ -197,7 +197,6 @@ def table() -> None:
         tried = f"{found['candidates'][0]} to {found['candidates'][-1]}"
         lines += [
             f"| {found['data']} | {found['estimator']} | {found['true']} | {tried} | "
-            f"{found['recommended']} | "
-            f"{found['doubt']:.2f} | {found['runner_up']} |"
+            f"{found['recommended']} | {found['doubt']:.2f} | {found['runner_up']} |"
         ]
     write_table(GROUP, [*lines, ""], records)

@@ -15,7 +15,6 @@ from skdeepclust.cluster import _neural_mixture_em
 from skdeepclust.cluster._neighbors import find_neighbors
 from skdeepclust.cluster._neural_mixture_em import agreement, score_bound
 from skdeepclust.cluster._run import copied
-from skdeepclust.cluster._start import principal_start
 from skdeepclust.exceptions import DeadClusterWarning
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Rows
@@ -220,19 +219,6 @@ def test_auto_finds_unequal_groups_by_estimated_shares(unequal):
     assert adjusted_rand_score(y, models["uniform"].labels_) < 0.9
     assert adjusted_rand_score(y, models["auto"].labels_) > 0.97
     assert estimates_prior(models["auto"]) == [True]
-
-
-@pytest.fixture
-def started(monkeypatch):
-    """Clusters that fits begin with, in their turn."""
-    found = []
-
-    def spy(*args):
-        found.append(principal_start(*args))
-        return found[-1]
-
-    monkeypatch.setattr(_neural_mixture_em, "principal_start", spy)
-    return found
 
 
 def test_vectors_keep_to_clusters_that_are_found_before(unequal, started):

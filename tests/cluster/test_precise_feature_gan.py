@@ -17,9 +17,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepclust import PreciseFeatureGAN
-from skdeepclust.cluster import _precise_feature_gan
 from skdeepclust.cluster._precise_feature_gan import PreciseFeatureModule, frozen
-from skdeepclust.cluster._start import principal_start
 from skdeepclust.datasets import make_artifact, make_gaussian_ring
 from skdeepclust.exceptions import DeadClusterWarning, GeneratorDivergenceWarning
 from skdeepclust.metrics import clustering_accuracy
@@ -129,17 +127,10 @@ def test_a_training_from_a_start_is_shorter():
     assert epochs == [2_000 / 0.8 / 10, 8_000 / 0.8 / 10]
 
 
-def test_vectors_without_a_precise_feature_start_from_clusters(monkeypatch):
-    found = []
-
-    def spy(*args):
-        found.append(principal_start(*args))
-        return found[-1]
-
-    monkeypatch.setattr(_precise_feature_gan, "principal_start", spy)
+def test_vectors_without_a_precise_feature_start_from_clusters(started):
     X, y = load_digits(return_X_y=True)
     model = PreciseFeatureGAN(10, max_epochs=20, random_state=0).fit(X)
-    given = found.pop().numpy()
+    given = started.pop().numpy()
     assert adjusted_rand_score(given, model.labels_) > 0.9
     assert clustering_accuracy(y, model.labels_) > 0.85
     quick = {"max_epochs": 1, "random_state": 0}
@@ -155,7 +146,7 @@ def test_vectors_without_a_precise_feature_start_from_clusters(monkeypatch):
         (X[:, 20:29], {}),  # fewer features than clusters
     ):
         PreciseFeatureGAN(**{"n_clusters": 10, **quick, **params}).fit(data)
-        assert not found, params
+        assert not started, params
 
 
 @pytest.mark.parametrize(
