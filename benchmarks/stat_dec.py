@@ -66,7 +66,8 @@ def digits(seeds):
         BENCH.measure("digits", "StatDEC as DEC", stat_dec(seed, **DEC), seed, X, y)
 
 
-# Clusters, and 1,500 steps of pretraining where those are more than the default has.
+# Clusters, and a half to two thirds more pretraining than the default where that is no more than
+# 100 epochs.
 TABLES = {
     "wine": (load_wine, 3, {}),
     "iris": (load_iris, 3, {}),

@@ -226,8 +226,8 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
     lr : float, default=0.002
         Learning rate of Adam, in both phases.
     lr_decay : {"cosine", "constant"} or int, default='cosine'
-        Course of the rate within a phase: half a cosine down to 0, none, or a division by 10 every
-        so many steps.
+        Course of the rate within a phase: half a cosine down to 0, in pretraining after a short
+        rise, none, or a division by 10 every so many steps.
     init : {"auto", "gmm", "kmeans"} or clusterer, default='auto'
         Where the clusters start: "gmm" is what 32 Gaussian mixtures with more components than
         clusters agree on, or one cluster more of which two are united, "kmeans" the best of 20 runs

@@ -298,8 +298,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         same answer for everything satisfies.
     consistency_weight : float >= 0, default=1.0
         Weight of that loss beside the one on generated samples, up to which it rises from 0. In the
-        last fifth of the training the classifier settles: "information" is all that it learns from,
-        while the generator goes on making samples for it.
+        last fifth of the training the classifier settles: it learns from "information", and from
+        the clusters of a start, alone, while the generator plays on.
     max_epochs : int >= 1 or "auto", default='auto'
         Passes over the data. A step of the generator takes ``critic_steps * batch_size`` samples;
         "auto" makes 8,000 such steps, from a start 2,000, but at most 1,000 passes; for fewer
@@ -334,8 +334,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     ----------
     labels_ : ndarray of shape (n_samples,), int64
         Cluster of each training sample; there are no gaps.
-    cluster_centers_ : ndarray of shape (n_clusters, latent_dim), float32
-        Mean embedding of each cluster, in the classifier's last hidden layer.
+    cluster_centers_ : ndarray of shape (n_clusters, n_hidden), float32
+        Mean embedding of each cluster, in the classifier's last hidden layer; of "mlp" as wide as
+        the last of ``hidden_dims``.
     cluster_sizes_ : ndarray of shape (n_clusters,), int64
         Training samples in each cluster.
     n_iter_ : int
@@ -371,8 +372,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     within one fit alone.
 
     With the default training it suits data of few dimensions, and data of any in which one feature
-    has gaps. The classes of images it finds where copies that are warped a little are the same
-    thing, in several times what NeuralMixtureEM takes.
+    has gaps. Other tables it clusters as NeuralMixtureEM does, from whose clusters it starts; the
+    classes of images it finds where copies that are warped a little are the same thing. Either
+    takes several times as long.
 
     Where groups that lie apart are found at the start, they are most of the result: in a short
     training generator and critic by themselves do not find one pixel of 64, and keep it where the
