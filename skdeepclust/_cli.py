@@ -243,7 +243,8 @@ def _drop(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _refuse_to_replace(paths: list[Path | None], options: argparse.Namespace) -> None:
-    there = [str(path) for path in paths if path is not None and path.exists()]
+    # Nothing of a pipe or a device is lost.
+    there = [str(path) for path in paths if path and (path.is_file() or path.is_dir())]
     if there and not options.force:
         raise FileExistsError(
             f"{', '.join(there)} there already; replace with --force, or choose another --out"

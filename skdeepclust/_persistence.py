@@ -202,7 +202,9 @@ def load(
         raise ModelFileError(f"{path} holds a {name!r}; expected one of {sorted(registry())}")
     Estimator = registry()[name]
     require_trust(metadata, trusted)
-    if forbidden := set(NOT_KEPT) & set(metadata.get("parameters") or ()):
+    if not all(isinstance(metadata.get(part), dict) for part in ("parameters", "fitted")):
+        raise ModelFileError(f"{path} has no parameters, or no fitted attributes")
+    if forbidden := set(NOT_KEPT) & set(metadata["parameters"]):
         raise ModelFileError(f"{path} sets {sorted(forbidden)}, which no file may")
     try:
         parameters = {n: decode(v) for n, v in metadata["parameters"].items()}

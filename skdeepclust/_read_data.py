@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,10 +73,11 @@ def read_data(
         )
     if table:
         return Data(_read_table(path, suffix, drop))
-    if suffix == ".npy":
-        return Data(np.load(path, mmap_mode="r"))
-    if suffix == ".npz":
-        return Data(_read_npz(path))
+    if suffix in (".npy", ".npz"):
+        try:
+            return Data(np.load(path, mmap_mode="r") if suffix == ".npy" else _read_npz(path))
+        except (EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{path} is no {suffix} file, or damaged: {error}") from error
     raise ValueError(
         f"{path} ends in {suffix!r}; expected a folder of images, or a .npy, .npz, .csv or "
         ".parquet file"
@@ -191,7 +194,9 @@ def _read_images(folder: Path, shape: tuple[int | None, int | None, int | None])
     files = sorted(
         file
         for file in folder.rglob("*")
-        if file.suffix.lower() in IMAGES and not file.name.startswith(".")
+        if file.suffix.lower() in IMAGES
+        and file.is_file()
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     )
     if not files:
         raise ValueError(f"{folder} holds no images; expected files that end in {list(IMAGES)}")

@@ -173,7 +173,8 @@ def digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> str:
     total = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(tensors):
         total.update(name.encode())
-        total.update(tensors[name].contiguous().numpy().tobytes())
+        # As bytes: numpy has no word for bfloat16.
+        total.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy())
     return total.hexdigest()
 
 

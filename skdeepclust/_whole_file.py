@@ -9,12 +9,18 @@ from pathlib import Path
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write beside the file, see that it is on the disk, then put that in the file's place."""
-    path = Path(path)
+    """Write beside the file, see that it is on the disk, then put that in the file's place.
+
+    A link stays, and what it leads to is replaced; a pipe or a device is written to.
+    """
+    path = Path(os.path.realpath(path))
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; expected the path of a file to write")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} of {path.name} is not there; make it")
+    if path.exists() and not path.is_file():
+        path.write_bytes(content)
+        return
     umask = os.umask(0)
     os.umask(umask)
     handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)

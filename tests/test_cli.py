@@ -43,6 +43,11 @@ def folder(tmp_path_factory, noisy_patterns):
         Image.fromarray(image).save(folder / "images" / f"{place}{i:02d}.png")
     (folder / "images" / "notes.txt").write_text("no image")
     (folder / "images" / "._00.png").write_text("no image either")
+    (folder / "images" / ".checkpoints").mkdir()
+    (folder / "images" / ".checkpoints" / "00.png").write_text("nor this")
+    (folder / "images" / "folder.png").mkdir()
+    (folder / "empty.npy").touch()
+    (folder / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
     X = np.random.RandomState(0).standard_normal((40, 3))
     table = pandas.DataFrame(X, columns=["width", "height", "depth"]).assign(kind="red")
     table.to_csv(folder / "table.csv", index=False)
@@ -182,6 +187,14 @@ def test_report_and_predict_write_files(run, folder, tmp_path, capsys):
         assert "there already" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not os.path.exists(os.devnull), reason="needs a null device")
+def test_a_device_is_written_to(run, folder):
+    out = run[0]
+    arguments = ["predict", out / "model.safetensors", folder / "images", "--out", os.devnull]
+    assert main(list(map(str, arguments))) == 0
+    assert not Path(os.devnull).is_file()
+
+
 def test_new_images_are_brought_to_those_of_the_fit(run, folder, tmp_path, capsys):
     for file in (folder / "images").glob("[0-9]*.png"):
         with Image.open(file) as picture:
@@ -204,6 +217,8 @@ def test_new_images_are_brought_to_those_of_the_fit(run, folder, tmp_path, capsy
         (["fit", "{}/images", "--n-clusters", "50", "--out", "x"], "n_samples=40 < n_clusters=50"),
         (["fit", "{}/images", "--n-clusters", "0", "--out", "x"], "'n_clusters' parameter"),
         (["fit", "{}/images", "--device", "abacus", "--out", "x"], "abacus"),
+        (["fit", "{}/empty.npy", "--out", "x"], "empty.npy is no .npy file, or damaged"),
+        (["fit", "{}/broken.npz", "--out", "x"], "broken.npz is no .npz file, or damaged"),
         (["predict", "nowhere", "{}/images"], "nowhere"),
         (["predict", "{}/table.csv", "{}/images"], "no model"),
     ],

@@ -304,10 +304,12 @@ def test_sparse_data(Estimator, X):
         ({"augment": "blur"}, "'augment' parameter"),
         ({"hidden_dims": (0,)}, r"hidden_dims=\(0,\); expected integers of at least 1, not 0"),
         ({"hidden_dims": (8, 2.5)}, "not 2.5"),
+        ({"hidden_dims": ((8, 8), 4)}, r"hidden_dims=\(\(8, 8\), 4\).*expected integers"),
         ({"hidden_dims": [True, 4]}, "not True"),
         ({"input_shape": [(1,), (1,), (5,)]}, r"not \(1,\)"),
         ({"callbacks": [object()]}, "expected skorch callbacks"),
         ({"callbacks": [EarlyStopping()]}, "give it monitor='train_loss'"),
+        ({"callbacks": [skorch.callbacks.Checkpoint()]}, "give it monitor='train_loss', or"),
     ],
 )
 def test_bad_parameters(Estimator, X, params, message):

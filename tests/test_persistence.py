@@ -7,6 +7,8 @@ import os
 import pickle
 import stat
 import struct
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pandas as pd
@@ -316,6 +318,37 @@ def test_it_is_on_the_disk_before_it_has_its_name(X, path, monkeypatch):
     assert steps == ["fsync", "replace", "fsync"]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes are of POSIX")
+def test_links_and_pipes_stay(tmp_path):
+    real, link, pipe = (tmp_path / name for name in ("real", "link", "pipe"))
+    real.write_bytes(b"before")
+    link.symlink_to(real)
+    _whole_file.write_whole(link, b"after")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"after"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        _whole_file.write_whole(pipe, b"through")
+        assert read.result(timeout=20) == b"through"
+    assert pipe.is_fifo()
+
+
+def test_a_network_of_one_that_was_saved(X, path, tmp_path, monkeypatch):
+    """A factory may load a model while another is built: in a thread, or a lock would hold up the
+    tests."""
+    short(StatDEC).fit(X).save(path)
+
+    def pretrained(shape, latent_dim):
+        return skdeepclust.load(path).module_.autoencoder
+
+    model = short(StatDEC, network=pretrained)
+    thread = threading.Thread(target=model.fit, args=(X,), daemon=True)
+    thread.start()
+    thread.join(timeout=60)
+    assert np.array_equal(model.predict(X), model.labels_)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="modes are of POSIX")
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_mode_is_that_of_the_umask(X, path, umask):
@@ -409,6 +442,8 @@ def test_a_header_said_to_be_of_a_gigabyte(whole, path):
         (lambda t, m: m["parameters"].update(network={"$import": "os:system"}), "asks to import"),
         (lambda t, m: m["parameters"].update(network={"$run": "1"}), r"unknown kind '\$run'"),
         (lambda t, m: m["parameters"].update(evil=1), "parameters that do not fit"),
+        (lambda t, m: m.update(parameters=5), "has no parameters"),
+        (lambda t, m: m.pop("fitted"), "or no fitted attributes"),
         (lambda t, m: m["parameters"].update(n_clusters="3"), "parameters that do not fit"),
         (lambda t, m: m["parameters"].update(n_clusters=10**13), "network"),
         (lambda t, m: m["parameters"].update(latent_dim=10**10), "network"),
@@ -432,6 +467,10 @@ def test_a_header_said_to_be_of_a_gigabyte(whole, path):
         (lambda t, m: t.update({"module.centers": torch.zeros(3, 4)}), "do not fit the network"),
         (
             lambda t, m: t.update({"module.centers": torch.zeros(3, 3, dtype=torch.int64)}),
+            "of other types than expected",
+        ),
+        (
+            lambda t, m: t.update({"module.centers": torch.zeros(3, 3, dtype=torch.bfloat16)}),
             "of other types than expected",
         ),
     ],

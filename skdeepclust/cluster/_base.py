@@ -113,6 +113,9 @@ class BaseDeepClusterer(
     _smallest_batch: int = 32
     _largest_batch: int = 256
 
+    # Whether ``hidden_dims`` may hold sequences for some networks.
+    _nested_widths: bool = False
+
     # Values of ``augment`` that an algorithm has a use for where samples are no images.
     _vector_augmentations: tuple[str, ...] = ()
 
@@ -186,7 +189,8 @@ class BaseDeepClusterer(
 
     def _fit(self, X):
         self._validate_params()
-        require_widths("hidden_dims", getattr(self, "hidden_dims", None), nested=True)
+        nested = self._nested_widths
+        require_widths("hidden_dims", getattr(self, "hidden_dims", None), nested=nested)
         require_widths("input_shape", self.input_shape)
         require_callbacks(self.callbacks)
         device = resolve_device(self.device)
@@ -230,7 +234,7 @@ class BaseDeepClusterer(
     def _run_apart(self, rows: Rows, seeds: list[int]) -> tuple[Run, list[float]]:
         """The same in processes of their own."""
         for name in ("checkpoint", "callbacks"):
-            if getattr(self, name) is not None:
+            if getattr(self, name):
                 raise ValueError(
                     f"{name} needs n_jobs=None: restarts in other processes, n_jobs={self.n_jobs}, "
                     f"cannot reach it; set n_jobs=None or {name}=None"
@@ -513,9 +517,11 @@ class BaseDeepClusterer(
         return state
 
 
-def _mapped(function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows) -> np.ndarray:
+def _mapped(
+    function: Callable[[Tensor], Tensor], module: nn.Module, rows: Rows, width: int = 1
+) -> np.ndarray:
     """:func:`map_rows` into the CPU's memory, where results may be larger than a GPU's."""
-    return map_rows(function, module, rows, torch.device("cpu")).numpy()
+    return map_rows(function, module, rows, torch.device("cpu"), width).numpy()
 
 
 def _run_alone(estimator: BaseDeepClusterer, X: np.ndarray, device: str, seed: int) -> Run:
@@ -570,7 +576,7 @@ def require_callbacks(callbacks) -> None:
         if isinstance(monitor, str) and monitor.startswith("valid"):
             raise ValueError(
                 f"{kind.__name__} monitors {monitor!r}, but there is no validation set; give it "
-                f"monitor={monitor.replace('valid', 'train', 1)!r}"
+                "monitor='train_loss', or another loss of history_"
             )
 
 
@@ -599,8 +605,8 @@ class ReconstructionMixin:
             )
         self.module_.to(device := resolve_device(self.device))
         rows = Rows(Z, Z.shape[1:], 1.0, device)
-        decoded = _mapped(self.module_.decode, self.module_, rows)
-        return decoded.reshape(-1, *self._sample_shape)
+        decoded = _mapped(self.module_.decode, self.module_, rows, math.prod(self.input_shape_))
+        return self._as_samples(decoded)
 
     def reconstruct(self, X):
         """Each sample as the network gives it back.
@@ -615,7 +621,13 @@ class ReconstructionMixin:
             In the shape that ``fit`` was given; images of uint8 come back within [0, 1].
         """
         check_is_fitted(self)
-        decoded = self._infer(lambda x: self.module_.decode(self.module_.embed(x)), X)
+        return self._as_samples(
+            self._infer(lambda x: self.module_.decode(self.module_.embed(x)), X)
+        )
+
+    def _as_samples(self, decoded: np.ndarray) -> np.ndarray:
+        if self._image_dtype == np.uint8:  # a Gaussian decoder knows of no bounds
+            decoded = decoded.clip(0, 1)
         return decoded.reshape(-1, *self._sample_shape)
 
 
@@ -647,22 +659,25 @@ class SamplingMixin:
         check_is_fitted(self)
         if not isinstance(n_samples, Integral) or n_samples < 1:
             raise ValueError(f"n_samples={n_samples!r}; expected an integer of at least 1")
-        if cluster is not None and cluster not in range(self.n_clusters):
+        n_clusters = len(self.cluster_centers_)
+        whole = isinstance(cluster, Integral) and not isinstance(cluster, bool)
+        if cluster is not None and not (whole and 0 <= cluster < n_clusters):
             raise ValueError(
-                f"cluster={cluster!r}; expected None or one of 0 to {self.n_clusters - 1}"
+                f"cluster={cluster!r}; expected None or an integer from 0 to {n_clusters - 1}"
             )
         rng = check_random_state(self.random_state if random_state is None else random_state)
         module = self.module_.to(device := resolve_device(self.device))
         if cluster is None:
             shares = module.shares.cpu().double().numpy()
-            labels = rng.choice(self.n_clusters, n_samples, p=shares / shares.sum())
+            labels = rng.choice(n_clusters, n_samples, p=shares / shares.sum())
         else:
-            labels = np.full(n_samples, cluster)
+            labels = np.full(n_samples, cluster, dtype=np.int64)
         noise = rng.standard_normal((n_samples, module.noise_dim))
         drawn = np.column_stack([labels, noise]).astype(np.float32)
         X = _mapped(
             lambda row: module.generate(row[:, 0].long(), row[:, 1:]),
             module,
             Rows(drawn, drawn.shape[1:], 1.0, device),
+            math.prod(self.input_shape_),
         )
         return X.reshape(-1, *self._sample_shape), labels

@@ -34,6 +34,9 @@ DIGESTED = 2**26  # bytes at a time
 class Checkpoint:
     """Where and how often a fit keeps its state.
 
+    What callbacks count or compare, as ``EarlyStopping`` does, is not part of it: they begin anew
+    where a fit is taken up again.
+
     Parameters
     ----------
     path : str or path-like

@@ -90,7 +90,7 @@ class DVCModule(SelfTrainingModule):
     def score(self, x: Tensor) -> Tensor:
         if self.likelihood == "bernoulli" and not within_unit(x.amin(), x.amax()):
             raise ValueError(
-                f"X has values from {x.amin():.6g} to {x.amax():.6g}; expected [0, 1], as the "
+                f"X has samples from {x.amin():.6g} to {x.amax():.6g}; expected [0, 1], as the "
                 "training data had: likelihood='bernoulli' has no density elsewhere. Clip X, or "
                 "fit with likelihood='gaussian'"
             )

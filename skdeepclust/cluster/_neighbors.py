@@ -62,7 +62,7 @@ def find_neighbors(rows: Rows, rng: np.random.RandomState, pool_size: int | None
         part = rows.X[pool].astype(np.float32)
         reduced = _principal(part)
         search.fit(reduced(part))
-        for where in gen_batches(len(rows), inference_batch(rows)):
+        for where in gen_batches(len(rows), inference_batch(rows.X.shape[1])):
             asked = reduced(rows.X[where].astype(np.float32))
             found.append(pool[search.kneighbors(asked, return_distance=False)])
     return torch.from_numpy(np.concatenate(found))

@@ -202,9 +202,9 @@ class NeuralMixtureEM(BaseDeepClusterer):
             default='auto'
         What makes the transformed copy. For images, "affine" rotates, scales and shifts a little,
         "strong_affine" does so further and shears, "image" is "affine" and a change of colours; a
-        callable maps a batch (n, C, H, W) to another. "neighbors" takes one of the sample's ten
-        nearest neighbours, among at most 5,000 samples, in its place. "auto" is "strong_affine" for
-        images and "neighbors" for vectors. None: eq. 6 alone.
+        callable maps a batch (n, C, H, W) to another. "neighbors" takes one of the ten samples,
+        among at most 5,000, that are nearest to the sample, perhaps itself, in its place. "auto" is
+        "strong_affine" for images and "neighbors" for vectors. None: eq. 6 alone.
     objective : {"em", "consistency", "two_fold"}, default='em'
         The EM step; a step down ``KL(p ‖ q)`` with q the posterior of the transformed copy (eq. 8);
         or one after the other, by two optimisers, as in the paper's algorithm 1.
@@ -367,6 +367,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     _paper_settings = PAPER_SETTINGS
     _vector_augmentations = ("auto", "neighbors")
+    _nested_widths = True
 
     def __init__(
         self,
@@ -681,7 +682,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         module.eval()
         rounds = math.ceil(SCORED_SAMPLES / n)  # small data is seen several times, in other copies
         order = torch.cat([torch.randperm(n, generator=run.generator) for _ in range(rounds)])
-        parts = order[:SCORED_SAMPLES].split(inference_batch(run.rows))
+        parts = order[:SCORED_SAMPLES].split(inference_batch(run.rows.X.shape[1]))
         if run.transform is None:
             pairs = []
             for index in parts:

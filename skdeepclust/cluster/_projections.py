@@ -14,7 +14,7 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._sklearn_compat import warning_filters
-from ..training import INFERENCE_BATCH, Rows
+from ..training import Rows, inference_batch
 from ._neighbors import LEAST_SHARE, NeighborInformation, affordable
 from ._start import lie_apart, pca_mixture
 
@@ -125,7 +125,8 @@ def separated_groups(
     if found is None:
         return None
     direction = found.axis @ ica.components_ @ whitening / unit
-    values = [rows.X[some] @ direction for some in gen_batches(len(rows), INFERENCE_BATCH)]
+    batches = gen_batches(len(rows), inference_batch(rows.X.shape[1]))
+    values = [rows.X[some] @ direction for some in batches]
     places = np.searchsorted(found.cuts, np.concatenate(values) - unit * pca.mean_ @ direction)
     return torch.from_numpy(found.order[places])
 

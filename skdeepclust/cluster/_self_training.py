@@ -160,6 +160,11 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         return PRETRAINING, JOINT_TRAINING
 
     def _train(self, run: Run) -> None:
+        if len(run.rows) < 2 and any(isinstance(m, nn.BatchNorm2d) for m in run.module.modules()):
+            raise ValueError(
+                "n_samples=1; convolutional networks normalise over batches, which takes at least "
+                "2 samples: add some, or use network='mlp'"
+            )
         run.perform(self._pretrain, self._start, self._self_train)
 
     @abstractmethod

@@ -17,7 +17,7 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._sklearn_compat import warning_filters
-from ..training import INFERENCE_BATCH
+from ..training import INFERENCE_BATCH, inference_batch
 from ._mixtures import GaussianMixtureEM, posteriors, seed_centers
 from ._neighbors import (
     APART,
@@ -64,7 +64,7 @@ def start_responsibilities(
     Parameters
     ----------
     init : {"auto", "gmm", "kmeans"} or clusterer
-        A clusterer is cloned, and given a seed where it has ``random_state=None``.
+        A clusterer is cloned, and given a seed wherever it has ``random_state=None``.
     z : Tensor of shape (n, latent_dim)
     n_clusters : int
     rng : RandomState
@@ -122,8 +122,9 @@ def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.Ra
     if isinstance(init, str):
         init = KMeans(n_clusters, n_init=20)
     clusterer = clone(init)
-    if "random_state" in clusterer.get_params() and clusterer.random_state is None:
-        clusterer.set_params(random_state=rng.randint(2**31 - 1))
+    for name, value in sorted(clusterer.get_params().items()):  # those of a pipeline's steps too
+        if name.split("__")[-1] == "random_state" and value is None:
+            clusterer.set_params(**{name: rng.randint(2**31 - 1)})
     labels = np.asarray(clusterer.fit_predict(Z))
     found = np.unique(labels)
     if len(found) > n_clusters or found[0] < 0 or found[-1] >= n_clusters:
@@ -253,7 +254,7 @@ def principal_start(
         little else along these components.
     """
     _, along = principal_components(X, START_COMPONENTS, n_clusters, rng)
-    batches = gen_batches(len(X), INFERENCE_BATCH)
+    batches = gen_batches(len(X), inference_batch(X.shape[1]))
     z = np.concatenate([along(X[rows]).astype(np.float32) for rows in batches])
     information = NeighborInformation(z, START_DISAGREEMENT, information)
     z = torch.from_numpy(z).to(device)
@@ -283,7 +284,7 @@ def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> n
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit(part)
     posterior = np.empty((len(X), n_clusters), dtype=np.float32)
-    for rows in gen_batches(len(X), INFERENCE_BATCH):
+    for rows in gen_batches(len(X), inference_batch(X.shape[1])):
         posterior[rows] = mixture.predict_proba(along(X[rows]))
     return posterior
 

@@ -228,7 +228,8 @@ class StatDEC(SelfTrainingClusterer):
     precision : {"auto", "float32", "bfloat16"}, default='auto'
         Numbers whose products the network computes with while it trains; weights, losses and all
         that follows the training are float32. "auto" is "bfloat16" for an "mlp" that is not
-        variational, 20,000 samples or more and a CPU that has instructions for it, else "float32".
+        variational, 20,000 samples or more and a CPU that has matrix units for it (AMX), else
+        "float32".
     device : str or torch.device, default='auto'
         "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1".
 

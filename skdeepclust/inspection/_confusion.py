@@ -124,8 +124,9 @@ class ConfusionDisplay:
                 corner = column - 0.5, row - 0.5
                 ax.add_patch(_frame(corner))
         ax.set(xticks=range(n_clusters), yticks=range(n_classes), xlabel="cluster", ylabel="class")
-        ax.set_xticklabels([shorten(str(cluster), 8) for cluster in self.clusters])
-        ax.set_yticklabels(names)
+        numbers = [shorten(str(cluster), 8) for cluster in self.clusters]
+        ax.set_xticklabels(numbers, parse_math=False)  # $ is what a user wrote
+        ax.set_yticklabels(names, parse_math=False)
         ax.set_title(f"{self.accuracy:.1%} in their class's cluster")
         ax.figure.colorbar(picture, ax=ax, label="share of the class", fraction=0.06, pad=0.02)
         self.figure_, self.ax_ = ax.figure, ax

@@ -7,7 +7,14 @@ from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state, resample
 
 from ._images import as_images, holds_images, mosaic_size, show_mosaic, to_pixels
-from ._plotting import axes_to_draw_on, color_of, require_count, require_fitted, scatter_clusters
+from ._plotting import (
+    axes_to_draw_on,
+    color_of,
+    require_count,
+    require_fitted,
+    scatter_clusters,
+    spread_of,
+)
 
 
 class ReconstructionDisplay:
@@ -84,10 +91,9 @@ class ReconstructionDisplay:
         return self
 
     def _plot_numbers(self, ax):
-        mean, scale = self.originals.mean(0), self.originals.std(0)
+        mean, scale = self.originals.mean(0), spread_of(self.originals)
         x, y = (
-            ((values - mean) / np.where(scale > 0, scale, 1)).ravel()
-            for values in (self.originals, self.reconstructions)
+            ((values - mean) / scale).ravel() for values in (self.originals, self.reconstructions)
         )
         ends = min(x.min(), y.min()), max(x.max(), y.max())
         ax.plot(ends, ends, color="0.5", linestyle="--", linewidth=1)
@@ -141,7 +147,7 @@ class GeneratedSamplesDisplay:
         rng = check_random_state(own)
         made = [
             estimator.sample(n_samples, cluster=cluster, random_state=rng)[0]
-            for cluster in range(estimator.n_clusters)
+            for cluster in range(len(estimator.cluster_centers_))
         ]
         if holds_images(estimator):
             made = [as_images(estimator, part) for part in made]
@@ -172,10 +178,12 @@ class GeneratedSamplesDisplay:
         n_clusters, n_samples, n_features = self.samples.shape
         points = self.samples.reshape(-1, n_features)
         names = "feature"
-        if n_features > 2:
+        if n_features > 2 and len(points) > 1:
             points, names = PCA(2, random_state=0).fit_transform(points), "pca"
         elif n_features == 1:
             points = np.pad(points, ((0, 0), (0, 1)))
+        else:
+            points = points[:, :2]
         ax.set(xlabel=f"{names} 1", ylabel=f"{names} 2")
         scatter_clusters(ax, points, np.repeat(np.arange(n_clusters), n_samples))
         return ax

@@ -50,17 +50,21 @@ class ClusterDensityDisplay:
         ClusterDensityDisplay
         """
         require_fitted(estimator)
-        X = np.asarray(X)
-        if X.ndim != 2 or X.shape[1] != 2:
+        points = np.asarray(X)
+        if points.ndim != 2 or points.shape[1] != 2:
             raise ValueError(
-                f"X has shape {X.shape}; expected (n_samples, 2): densities are drawn over a plane"
+                f"X has shape {points.shape}; expected (n_samples, 2): densities are drawn over a "
+                "plane"
             )
-        low, high = X.min(0), X.max(0)
+        low, high = points.min(0), points.max(0)
         room = margin * (high - low)
         x, y = np.linspace(low - room, high + room, resolution).T
         grid = np.stack(np.meshgrid(x, y), -1)  # (resolution, resolution, 2)
-        proba = estimator.predict_proba(grid.reshape(-1, 2).astype(X.dtype))
-        return cls(x, y, proba.reshape(resolution, resolution, -1), X, estimator.predict(X))
+        places = grid.reshape(-1, 2)
+        if hasattr(X, "columns"):  # a data frame, whose names the estimator knows
+            places = type(X)(dict(zip(X.columns, places.T, strict=True)))
+        proba = estimator.predict_proba(places)
+        return cls(x, y, proba.reshape(resolution, resolution, -1), points, estimator.predict(X))
 
     def plot(self, ax=None, *, cmap="tab10"):
         """Draw contours and samples, one colour a cluster.

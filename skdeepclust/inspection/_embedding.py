@@ -55,7 +55,8 @@ class EmbeddingDisplay:
         view : {"pca", "tsne", "umap"}, default="pca"
             How the embedding comes into the plane. "pca" keeps distances as well as two dimensions
             can; "tsne" and "umap" keep neighbours, and distances between groups mean little there.
-            "umap" needs umap-learn: ``pip install skdeepclust[umap]``.
+            "umap" needs umap-learn: ``pip install skdeepclust[umap]``. An embedding of one or two
+            dimensions is drawn as it is.
         max_samples : int >= 2 or None, default=5000
             Where X has more, so many are drawn at random; None shows all.
         random_state : int, RandomState instance or None, default=None
@@ -77,7 +78,7 @@ class EmbeddingDisplay:
             X, indices = resample(X, indices, **drawn)
         proba = estimator.predict_proba(X)
         Z = np.asarray(estimator.transform(X))
-        points, centers = into_plane(Z, estimator.cluster_centers_, view, rng)
+        points, centers, view = into_plane(Z, estimator.cluster_centers_, view, rng)
         return cls(points, proba.argmax(1), proba.max(1), centers, view=view, indices=indices)
 
     def plot(self, ax=None):
@@ -106,11 +107,12 @@ def opacity_of(confidence: np.ndarray) -> np.ndarray:
 
 def into_plane(
     Z: np.ndarray, centers: np.ndarray, view: str, rng: np.random.RandomState
-) -> tuple[np.ndarray, np.ndarray]:
-    """Embeddings (n, latent_dim) and centres (K, latent_dim) in the plane, (n, 2) and (K, 2)."""
+) -> tuple[np.ndarray, np.ndarray, str]:
+    """Embeddings (n, latent_dim) and centres (K, latent_dim) in the plane, (n, 2) and (K, 2), and
+    what its axes are called after."""
     together = np.concatenate([Z, centers])
     if Z.shape[1] <= 2:
-        plane = np.pad(together, ((0, 0), (0, 2 - Z.shape[1])))
+        plane, view = np.pad(together, ((0, 0), (0, 2 - Z.shape[1]))), "embedding"
     elif view == "pca":
         plane = PCA(2, random_state=rng).fit(Z).transform(together)
     elif view == "tsne":
@@ -122,7 +124,7 @@ def into_plane(
         neighbors = min(15, len(together) - 1)
         umap = import_umap().UMAP(n_neighbors=neighbors, n_jobs=1, random_state=seed)
         plane = umap.fit_transform(together)
-    return plane[: len(Z)], plane[len(Z) :]
+    return plane[: len(Z)], plane[len(Z) :], view
 
 
 def import_umap():

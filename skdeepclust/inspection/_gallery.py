@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._images import as_images, holds_images, mosaic_size, show_mosaic, to_pixels
-from ._plotting import axes_to_draw_on, require_count, require_fitted
+from ._plotting import axes_to_draw_on, require_count, require_fitted, spread_of
 
 
 def rank_by_typicality(estimator, X):
@@ -198,8 +198,7 @@ class ClusterProfilesDisplay:
                 f"feature_names has {len(feature_names)} names; expected {X.shape[1]}, one for "
                 "each feature of X"
             )
-        scale = X.std(0)
-        Z = (X - X.mean(0)) / np.where(scale > 0, scale, 1)
+        Z = (X - X.mean(0)) / spread_of(X)
         sizes = np.bincount(labels, minlength=n_clusters or 0)
         means = np.full((len(sizes), X.shape[1]), np.nan)
         for cluster in np.flatnonzero(sizes):
@@ -251,7 +250,7 @@ class ClusterProfilesDisplay:
                 ax.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
         ax.set(xticks=range(n_clusters), yticks=range(n_features), xlabel="cluster (samples below)")
         ax.set_xticklabels([f"{k}\n{size:,}" for k, size in enumerate(self.sizes)], fontsize=8)
-        ax.set_yticklabels(names)
+        ax.set_yticklabels(names, parse_math=False)  # $ is what a user wrote
         ax.tick_params(length=0)
         left_out = len(self.feature_names) - n_features
         title = "mean of each feature"

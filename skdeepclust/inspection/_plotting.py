@@ -50,6 +50,12 @@ def axes_to_draw_on(ax, **figure):
     return ax
 
 
+def spread_of(X: np.ndarray) -> np.ndarray:
+    """Standard deviation of each column (n_features,); 1 where it is constant, whose computed one
+    is its rounding."""
+    return np.where(np.ptp(X, axis=0) > 0, X.std(0), 1)
+
+
 def color_of(cluster: int) -> str:
     return COLORS[cluster % len(COLORS)]
 

@@ -104,7 +104,7 @@ class _Page:
     """What the template needs; samples go by their row in X."""
 
     def __init__(self, estimator, X, proba, classes, view, rng):
-        self.estimator, self.proba, self.view = estimator, proba, view
+        self.estimator, self.proba = estimator, proba
         self.clusters, self.confidence = proba.argmax(1), proba.max(1)
         self.classes = None if classes is None else np.asarray(classes)
         self.scores = self._scores(classes)  # which refuses what are no classes
@@ -118,7 +118,7 @@ class _Page:
         self.sizes = np.bincount(self.clusters, minlength=n_clusters)
         points = np.arange(n) if n <= MAX_POINTS else rng.choice(n, MAX_POINTS, replace=False)
         self.points = np.sort(points)
-        self.plane, _ = into_plane(
+        self.plane, _, self.view = into_plane(
             self.embedding[self.points], estimator.cluster_centers_, view, rng
         )
         self.sprite = None
@@ -339,9 +339,11 @@ def _svg(figure) -> str:
     import matplotlib
 
     stream = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "skdeepclust"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
-    import_pyplot().close(figure)
+    try:
+        with matplotlib.rc_context({"svg.hashsalt": "skdeepclust"}):
+            figure.savefig(stream, format="svg", metadata={"Date": None})
+    finally:
+        import_pyplot().close(figure)
     return f"data:image/svg+xml;base64,{base64.b64encode(stream.getvalue()).decode()}"
 
 

@@ -122,8 +122,8 @@ def make_backbone(
     Raises
     ------
     ValueError
-        When the name is unknown, "cnn" is given no images, or a factory's module gives another
-        shape.
+        When the name is unknown, "cnn" is given no images, "mlp" sequences of widths, or a
+        factory's module gives another shape.
     """
     if callable(network):
         return _checked(network, input_shape, latent_dim)
@@ -136,6 +136,11 @@ def make_backbone(
         )
     if network == "cnn":
         require_images("network='cnn'", input_shape)
+    elif not all(isinstance(width, Integral) for width in hidden_dims or ()):
+        raise ValueError(
+            f"hidden_dims={hidden_dims!r} holds sequences; expected integers for dense layers, or "
+            "images and network='cnn', whose convolutions they group"
+        )
     Backbone = BACKBONES[network]
     return Backbone(
         input_shape, latent_dim, Backbone.DEFAULT_DIMS if hidden_dims is None else hidden_dims

@@ -24,7 +24,8 @@ from ._layers import dense
 # Where the way down ends and the way up begins.
 SMALLEST_MAP = 4
 # Where the paper has three layers of 512, and 256 channels. For few dimensions, the second.
-DENSE_DIMS, FEW_DENSE_DIMS, MOST_CHANNELS = (256, 256), (128, 128, 128), 64
+DENSE_DIMS, FEW_DENSE_DIMS = (256, 256), (128, 128, 128)
+LEAST_CHANNELS, MOST_CHANNELS = 4, 64
 
 # Of what judges.
 leaky_relu = partial(nn.LeakyReLU, 0.2, inplace=True)
@@ -52,9 +53,10 @@ def map_sides(side: int, n_layers: int) -> list[int]:
 
 def default_channels(input_shape: tuple[int, int, int]) -> tuple[int, ...]:
     """Channels from the image down, twice as many each to MOST_CHANNELS: three layers, more for
-    images of more than 32 pixels."""
+    images of more than 32 pixels, which begin with no fewer than LEAST_CHANNELS."""
     n_layers = max(3, len(halvings(max(input_shape[1:]))) - 1)
-    return tuple(MOST_CHANNELS // 2**level for level in reversed(range(n_layers)))
+    levels = reversed(range(n_layers))
+    return tuple(max(LEAST_CHANNELS, MOST_CHANNELS // 2**level) for level in levels)
 
 
 class DenseGenerator(nn.Module):

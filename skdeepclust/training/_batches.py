@@ -87,14 +87,14 @@ class Batches:
             yield index, self.rows[index]
 
 
-def inference_batch(rows: Rows) -> int:
-    """How many of these rows inference has the memory for at a time."""
-    return min(INFERENCE_BATCH, max(SMALLEST_BATCH, INFERENCE_NUMBERS // rows.X.shape[1]))
+def inference_batch(width: int) -> int:
+    """How many samples of so many numbers inference has the memory for at a time."""
+    return min(INFERENCE_BATCH, max(SMALLEST_BATCH, INFERENCE_NUMBERS // width))
 
 
 def inference_parts(rows: Rows) -> Iterator[Tensor]:
     """All rows in order, in parts that inference has the memory for."""
-    size = inference_batch(rows)
+    size = inference_batch(rows.X.shape[1])
     for start in range(0, len(rows), size):
         yield rows[slice(start, start + size)]
 
@@ -105,9 +105,11 @@ def map_rows(
     module: nn.Module,
     rows: Rows,
     onto: torch.device | None = None,
+    width: int = 1,
 ) -> Tensor:
     """``function`` of every row, batch by batch, with ``module`` in evaluation mode.
 
+    Batches are such as there is memory for where a row, or what is made of it, has so many numbers.
     A GPU that runs out of memory is given half as many rows at a time from there on, with a
     warning, until so few are too many.
 
@@ -119,7 +121,8 @@ def map_rows(
     was_training = module.training
     module.eval()
     try:
-        found, start, size = None, 0, inference_batch(rows)
+        found, start = None, 0
+        size = inference_batch(max(width, rows.X.shape[1]))
         while start < len(rows):
             try:
                 part = _filled(function, rows[slice(start, start + size)])

@@ -12,7 +12,8 @@ import torch
 from sklearn.utils import check_random_state
 
 # Building layers draws from torch's global generator, which threads share: one builds at a time.
-_global_generator = threading.Lock()
+# Within itself, a user's factory may load or fit a model of ours.
+_global_generator = threading.RLock()
 
 
 def spawn_seeds(random_state, n: int) -> list[int]:

@@ -1,5 +1,6 @@
 """DVC: what is its own."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import nn
 from skdeepclust import DVC
 from skdeepclust.networks import DVCAutoencoder, MLPAutoencoder
 from skdeepclust.objectives import gaussian_kl
+from skdeepclust.training import _batches
 
 SMALL = {"hidden_dims": (24, 16), "latent_dim": 3, "pretrain_epochs": 80, "max_epochs": 8}
 
@@ -78,7 +80,7 @@ def test_bernoulli_is_refused_outside_its_range(blobs):
 def test_bernoulli_has_no_score_outside_its_range(images):
     X = (images / 255).astype(np.float32)
     model = small(hidden_dims=(4,), pretrain_epochs=0, max_epochs=1).fit(X)
-    with pytest.raises(ValueError, match=r"values from 0.* to 2.*; expected \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"samples from 0.* to 2.*; expected \[0, 1\]"):
         model.score_samples(np.concatenate([X[:2], X[:1] + 2]))
 
 
@@ -212,7 +214,9 @@ def test_sample_follows_its_seed(fitted):
     [
         ((0,), r"n_samples=0; expected an integer of at least 1"),
         ((2.5,), r"n_samples=2.5; expected an integer"),
-        ((1, 3), r"cluster=3; expected None or one of 0 to 2"),
+        ((1, 3), r"cluster=3; expected None or an integer from 0 to 2"),
+        ((1, 1.0), r"cluster=1.0; expected"),
+        ((1, True), r"cluster=True; expected"),
         ((1, -1), r"cluster=-1; expected"),
         ((1, "a"), r"cluster='a'; expected"),
     ],
@@ -220,6 +224,25 @@ def test_sample_follows_its_seed(fitted):
 def test_sample_refuses(fitted, arguments, message):
     with pytest.raises(ValueError, match=message):
         fitted.sample(*arguments)
+
+
+def test_samples_are_of_the_fit_and_not_of_parameters_set_since(fitted):
+    model = copy.deepcopy(fitted).set_params(n_clusters=5)
+    with pytest.raises(ValueError, match="from 0 to 2"):
+        model.sample(4, cluster=4)
+    X, labels = model.sample(4)
+    np.testing.assert_array_equal(X, fitted.sample(4)[0])
+    assert labels.dtype == model.sample(4, cluster=1)[1].dtype == np.int64
+
+
+def test_batches_are_as_small_as_what_is_decoded_demands(imaging, monkeypatch):
+    """64 numbers an image here, four in its embedding."""
+    monkeypatch.setattr(_batches, "INFERENCE_NUMBERS", 64 * 40)
+    sizes, decode = [], imaging.module_.decode
+    monkeypatch.setattr(imaging.module_, "decode", lambda z: sizes.append(len(z)) or decode(z))
+    imaging.inverse_transform(np.zeros((100, imaging.cluster_centers_.shape[1])))
+    imaging.sample(100)
+    assert sizes == [40, 40, 32] * 2
 
 
 # ------------------------------------------------------------------------------------ parameters

@@ -6,11 +6,13 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from sklearn.cluster import SpectralBiclustering
+from sklearn.cluster import KMeans, SpectralBiclustering
 from sklearn.datasets import make_blobs, make_moons
 from sklearn.decomposition import PCA
 from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from skdeepclust import DVC, StatDEC
 from skdeepclust.cluster import _start
@@ -72,6 +74,16 @@ def test_rows_are_probabilities(init):
     np.testing.assert_allclose(r.sum(1), 1, rtol=1e-5)
     assert r.min() >= 0
     assert adjusted_rand_score(y, r.argmax(1)) == 1
+
+
+def test_clusterers_within_others_are_seeded():
+    Z = rng().uniform(size=(300, 2))
+    init = make_pipeline(StandardScaler(), KMeans(6, n_init=1))
+    before = np.random.get_state()[1].tolist()  # noqa: NPY002 - the global one is the point
+    first, second = (start(init, Z, 6) for _ in range(2))
+    assert np.array_equal(first, second)
+    assert np.random.get_state()[1].tolist() == before  # noqa: NPY002
+    assert init[-1].random_state is None
 
 
 @pytest.mark.parametrize("init", ["auto", "gmm"])

@@ -19,6 +19,24 @@ from skdeepclust.objectives import student_t_assignment, target_distribution
 SMALL = {"hidden_dims": (24, 16), "latent_dim": 3, "pretrain_epochs": 8, "max_epochs": 6}
 
 
+def test_images_come_back_within_their_bounds(noisy_patterns):
+    """A decoder for standardised numbers knows of none."""
+    X = noisy_patterns(40, 6)
+    X[:, :, :3] = 0
+    model = small(network="mlp", pretrain_epochs=1, max_epochs=1).fit(X)
+    raw = model.module_.decode(torch.from_numpy(model.transform(X))).detach()
+    assert raw.min() < 0
+    for back in (model.reconstruct(X), model.inverse_transform(model.transform(X))):
+        assert back.min() == 0
+        np.testing.assert_allclose(back, raw.clamp(0, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("network", ["cnn", "dvc"])
+def test_one_image_is_none_for_convolutions(network):
+    with pytest.raises(ValueError, match="n_samples=1; convolutional networks normalise"):
+        StatDEC(1, network=network).fit(np.zeros((1, 1, 8, 8)))
+
+
 def small(**params):
     return StatDEC(**{"n_clusters": 3, "random_state": 0, **SMALL, **params})
 

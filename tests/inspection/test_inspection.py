@@ -1,11 +1,13 @@
 """Prototypes and densities: what is computed, and that it can be drawn."""
 
 import sys
+import warnings
 
 import matplotlib
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import make_blobs
 
 from skdeepclust import NeuralMixtureEM, StatDEC
@@ -142,6 +144,26 @@ def test_density_display(plane, pictures):
     assert display.x[0] < X[:, 0].min()
     with pytest.raises(ValueError, match="over a plane"):
         ClusterDensityDisplay.from_estimator(pictures[1], pictures[0])
+
+
+def test_density_of_whole_numbers(plane):
+    """The grid lies between them."""
+    X, model = plane
+    coarse = np.round(X).astype(int)
+    display = ClusterDensityDisplay.from_estimator(model, coarse, resolution=20)
+    corner = model.predict_proba([[display.x[3], display.y[7]]])
+    np.testing.assert_allclose(display.proba[7, 3], corner[0], rtol=1e-5)
+
+
+def test_density_of_a_data_frame(plane):
+    pandas = pytest.importorskip("pandas")
+    X, model = plane
+    frame = pandas.DataFrame(X, columns=["width", "height"])
+    model = clone(model).fit(frame)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        display = ClusterDensityDisplay.from_estimator(model, frame, resolution=5)
+    np.testing.assert_array_equal(display.labels, model.labels_)
 
 
 def test_missing_matplotlib_names_the_extra(plane, monkeypatch):

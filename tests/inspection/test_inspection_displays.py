@@ -116,6 +116,13 @@ def test_embedding_is_that_of_the_estimator(table):
     assert texts(display.ax_) == ["0", "1", "2"]
 
 
+def test_a_plane_is_drawn_as_it_is(blocks):
+    model = blocks(np.eye(2)[np.arange(20) % 2])
+    display = EmbeddingDisplay.from_estimator(model, np.zeros((20, 3)), view="tsne").plot()
+    np.testing.assert_array_equal(display.points, model.embedding)
+    assert display.ax_.get_xlabel() == "embedding 1"
+
+
 def test_uncertain_samples_are_fainter(blocks):
     proba = np.array([[0.95, 0.05], [0.6, 0.4], [0.1, 0.9]])
     X = np.zeros((3, 1, 4, 4))
@@ -202,6 +209,11 @@ def test_confusion_brings_matches_to_the_diagonal(assert_readable):
     renamed = np.array([1, 2, 0])[labels]
     np.testing.assert_array_equal(display.counts, confusion_matrix(y, renamed))
     assert display.accuracy == clustering_accuracy(y, labels) == 28 / 30
+    assert_readable(display.figure_)
+
+
+def test_confusion_of_names_that_are_no_formulas(assert_readable):
+    display = ConfusionDisplay.from_predictions(["$_$", "$_$", "b"], [0, 0, 1]).plot()
     assert_readable(display.figure_)
 
 

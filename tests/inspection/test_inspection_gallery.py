@@ -70,6 +70,15 @@ def test_profiles_are_standardised_means(table, assert_readable):
         ClusterProfilesDisplay.from_estimator(model, X, feature_names=["a"])
 
 
+def test_profiles_of_what_a_user_may_have(assert_readable):
+    """A constant column, whose standard deviation is computed as its rounding, and dollars."""
+    X = np.c_[np.arange(10.0), np.full(10, 0.1)]
+    names = ["profit_$_per_$_spent", "constant"]
+    display = ClusterProfilesDisplay.from_predictions(X, np.arange(10) % 2, feature_names=names)
+    np.testing.assert_allclose(display.profiles[:, 1], 0, atol=1e-12)
+    assert_readable(display.plot().figure_)
+
+
 def test_profiles_keep_the_telling_features():
     profiles = np.zeros((2, 40))
     profiles[:, [3, 17]] = [[1, -2], [-1, 2]]
@@ -130,6 +139,12 @@ def test_reconstruction_of_a_table(blocks):
     np.testing.assert_allclose(y, ((2 * chosen - chosen.mean(0)) / chosen.std(0)).ravel())
 
 
+def test_reconstruction_of_a_constant_column():
+    X = np.c_[np.arange(10.0), np.full(10, 0.1)]
+    display = ReconstructionDisplay(X, X + 0.01).plot()
+    assert max(display.ax_.get_ylim()) < 5
+
+
 def test_names_of_features_reach_the_estimator(blocks):
     pandas = pytest.importorskip("pandas")
     X = pandas.DataFrame(np.random.RandomState(0).standard_normal((20, 3)), columns=list("abc"))
@@ -163,6 +178,7 @@ def test_generated_samples_of_a_table(n_features):
     samples = np.random.RandomState(0).standard_normal((4, 6, n_features))
     display = GeneratedSamplesDisplay(samples).plot()
     assert texts(display.ax_) == ["0", "1", "2", "3"]
+    assert texts(GeneratedSamplesDisplay(samples[:1, :1]).plot().ax_) == ["0"]
 
 
 def test_estimators_without_decoder_or_generator_are_refused(table):

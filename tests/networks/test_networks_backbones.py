@@ -387,6 +387,12 @@ def test_errors_name_what_was_expected(network, message):
         make_backbone(network, (3, 2), 4)
 
 
+@pytest.mark.parametrize("network", ["mlp", "auto"])
+def test_dense_layers_have_no_groups(network):
+    with pytest.raises(ValueError, match="holds sequences; expected integers for dense layers"):
+        make_backbone(network, (6,), 4, ((8, 8), 4))
+
+
 @pytest.mark.parametrize("input_shape", [(12,), (3, 4), (1, 2, 3, 4)])
 def test_cnn_needs_three_axes(input_shape):
     with pytest.raises(ValueError, match="needs images"):

@@ -48,7 +48,11 @@ def test_networks_of_the_paper(shape, channels, strides):
 
 
 def test_default_channels_are_a_quarter_of_the_papers():
-    for shape, channels in (((1, 28, 28), (16, 32, 64)), ((1, 64, 64), (8, 16, 32, 64))):
+    for shape, channels in (
+        ((1, 28, 28), (16, 32, 64)),
+        ((1, 64, 64), (8, 16, 32, 64)),
+        ((1, 1030, 700), (4, 4, 4, 4, 4, 8, 16, 32, 64)),
+    ):
         _, critic, _ = make_gan("cnn", shape, 12, 10)
         assert tuple(c.out_channels for c in convolutions(critic)) == channels
 

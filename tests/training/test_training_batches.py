@@ -208,6 +208,10 @@ def test_map_rows_bounds_its_batches():
     sizes = []
     map_rows(lambda x: sizes.append(len(x)) or x, nn.Identity(), make_rows(1026, 1))
     assert sizes == [512, 512, 32]
+    sizes.clear()
+    # What is made of a row counts where it is larger than the row.
+    map_rows(lambda x: sizes.append(len(x)) or x, nn.Identity(), make_rows(100, 1), width=2**16)
+    assert sizes == [64, 36]
 
 
 @pytest.mark.parametrize("training", [True, False])

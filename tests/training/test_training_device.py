@@ -74,7 +74,7 @@ def test_cuda_with_cuda():
 
 @pytest.mark.parametrize(
     ("capabilities", "expected"),
-    [({"avx512_bf16": True}, True), ({"amx_bf16": True}, True), ({"avx512_bf16": False}, False)],
+    [({"avx512_bf16": True, "amx_bf16": False}, False), ({"amx_bf16": True}, True), ({}, False)],
 )
 def test_bfloat16_is_for_cpus_that_have_it(monkeypatch, capabilities, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from skdeepclust.training import _seed, isolated_randomness, seeded_construction, spawn_seeds
+from skdeepclust.training import isolated_randomness, seeded_construction, spawn_seeds
 
 CPU = torch.device("cpu")
 
@@ -132,7 +132,24 @@ def test_one_thread_builds_at_a_time():
         assert not entered.wait(0.05)
     other.join(timeout=5)
     assert entered.is_set()
-    assert not _seed._global_generator.locked()
+
+
+def test_a_model_may_be_built_while_another_is():
+    """As by a user's factory that loads one: in a thread, or a lock would hold up the tests."""
+    drawn = []
+
+    def build():
+        with seeded_construction(0):
+            drawn.append(torch.rand(1))
+            with seeded_construction(1):
+                torch.rand(5)
+            drawn.append(torch.rand(1))
+
+    thread = threading.Thread(target=build, daemon=True)
+    thread.start()
+    thread.join(timeout=20)
+    expected = torch.rand(2, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(torch.cat(drawn), expected)
 
 
 @pytest.mark.cuda
