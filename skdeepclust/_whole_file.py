@@ -13,14 +13,15 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
 
     A link stays, and what it leads to is replaced; a pipe or a device is written to.
     """
-    path = Path(os.path.realpath(path))
+    path = Path(path)
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; expected the path of a file to write")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"the folder {path.parent} of {path.name} is not there; make it")
     if path.exists() and not path.is_file():
         path.write_bytes(content)
         return
+    path = Path(os.path.realpath(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"the folder {path.parent} of {path.name} is not there; make it")
     umask = os.umask(0)
     os.umask(umask)
     handle, unfinished = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
