@@ -37,7 +37,7 @@ data = {
 # %%
 # The methods
 # -----------
-# Small networks for small data, and some seven hundred steps of the GAN. Pictures have their shape
+# Small networks for small data, and some four hundred steps of the GAN. Pictures have their shape
 # told, where a method has a use for it.
 short = {"hidden_dims": (64, 64), "pretrain_epochs": 20, "max_epochs": 10}
 
@@ -51,7 +51,7 @@ def methods(name, k, n):
         "DVC": DVC(k, network="mlp", **short, random_state=0),
         "NeuralMixture\nEM": NeuralMixtureEM(k, input_shape=shape, random_state=0),
         "PreciseFeature\nGAN": PreciseFeatureGAN(
-            k, input_shape=shape, max_epochs=40_000 // n, random_state=0
+            k, input_shape=shape, max_epochs=20_000 // n, random_state=0
         ),
     }
 

@@ -189,8 +189,8 @@ class BaseDeepClusterer(
 
     def _fit(self, X):
         self._validate_params()
-        nested = self._nested_widths
-        require_widths("hidden_dims", getattr(self, "hidden_dims", None), nested=nested)
+        widths = getattr(self, "hidden_dims", None)
+        require_widths("hidden_dims", widths, nested=self._nested_widths)
         require_widths("input_shape", self.input_shape)
         require_callbacks(self.callbacks)
         device = resolve_device(self.device)

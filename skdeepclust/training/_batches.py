@@ -109,7 +109,7 @@ def map_rows(
 ) -> Tensor:
     """``function`` of every row, batch by batch, with ``module`` in evaluation mode.
 
-    Batches are such as there is memory for where a row, or what is made of it, has so many numbers.
+    Batches are as small as ``width`` asks, the numbers in what is made of a row, or the row itself.
     A GPU that runs out of memory is given half as many rows at a time from there on, with a
     warning, until so few are too many.
 
