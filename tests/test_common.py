@@ -69,7 +69,7 @@ SMALL = {
         "noise_dim": 0,
         "critic_steps": 1,
         "classifier_steps": 1,
-        "max_epochs": 25,
+        "max_epochs": 50,
         "batch_size": 32,
         "lr": 5e-3,
     },
