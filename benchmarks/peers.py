@@ -195,8 +195,7 @@ def table() -> None:
         "and wine as many) and, on all of MNIST, 15 and 10 epochs where it has 10 and 4, at "
         "ClustPy's rates; one row there has DEC with 10 and 6 (shorter), one also with StatDEC's "
         "rate, in the joint phase twenty times ClustPy's. UMAP runs without a seed, which would "
-        "make it run in one thread. What HDBSCAN "
-        "takes for noise counts as one more cluster. "
+        "make it run in one thread. What HDBSCAN takes for noise counts as one more cluster. "
         "Memory: the peak above what was held before the fit. "
         f"Seconds with {EARLIER} are of an earlier day than the others.",
         "",

@@ -187,12 +187,16 @@ def test_report_and_predict_write_files(run, folder, tmp_path, capsys):
         assert "there already" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(not os.path.exists(os.devnull), reason="needs a null device")
-def test_a_device_is_written_to(run, folder):
-    out = run[0]
-    arguments = ["predict", out / "model.safetensors", folder / "images", "--out", os.devnull]
+@pytest.mark.skipif(os.name != "posix", reason="pipes are of POSIX")
+def test_a_pipe_is_written_to(run, folder, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    arguments = ["predict", run[0] / "model.safetensors", folder / "images", "--out", pipe]
     assert main(list(map(str, arguments))) == 0
-    assert not Path(os.devnull).is_file()
+    assert len(rows_of(os.read(reader, 2**16).decode())) == 40
+    os.close(reader)
+    assert pipe.is_fifo()
 
 
 def test_new_images_are_brought_to_those_of_the_fit(run, folder, tmp_path, capsys):

@@ -627,7 +627,7 @@ class ReconstructionMixin:
 
     def _as_samples(self, decoded: np.ndarray) -> np.ndarray:
         if self._image_dtype == np.uint8:  # a Gaussian decoder knows of no bounds
-            decoded = decoded.clip(0, 1)
+            decoded.clip(0, 1, out=decoded)
         return decoded.reshape(-1, *self._sample_shape)
 
 

@@ -59,8 +59,8 @@ def sent(x: Tensor, device: torch.device) -> Tensor:
 
 def computes_in_bfloat16(device: torch.device) -> bool:
     """Whether this is a CPU with units for products of matrices in bfloat16; others take longer
-    for it than for float32, those with vector instructions for it (AVX-512) too: half as long again
-    on an Intel Xeon."""
+    for it than for float32, those with vector instructions for it (AVX-512) too: in trials on an
+    Intel Xeon half as long again."""
     # Older versions of torch do not tell.
     capabilities = getattr(torch.cpu, "get_capabilities", dict)()
     return device.type == "cpu" and capabilities.get("amx_bf16", False)

@@ -132,6 +132,11 @@ def test_one_thread_builds_at_a_time():
         assert not entered.wait(0.05)
     other.join(timeout=5)
     assert entered.is_set()
+    entered.clear()
+    free = threading.Thread(target=build, daemon=True)  # nobody has kept the lock
+    free.start()
+    free.join(timeout=5)
+    assert entered.is_set()
 
 
 def test_a_model_may_be_built_while_another_is():
