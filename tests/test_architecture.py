@@ -133,8 +133,13 @@ def test_objectives_import_torch_alone(path):
     assert roots <= {"torch", PACKAGE.name, *sys.stdlib_module_names}
 
 
+# Whose clusters an algorithm may start from.
+STARTS = {"_precise_feature_gan": {"_neural_mixture_em"}}
+
+
 def test_algorithms_never_import_each_other():
-    """Nor does a helper in their folder import one: only the catalogue's __init__ knows them."""
+    """Nor does a helper in their folder import one: only the catalogue's __init__ knows them, and
+    who starts from another's clusters."""
     folder = PACKAGE / "cluster"
     algorithms = {
         Estimator.__module__.split(".")[-1]
@@ -145,7 +150,8 @@ def test_algorithms_never_import_each_other():
         if path.name == "__init__.py":
             continue
         met = {name.split(".")[2] for name in imports_of(path) if name.startswith("skdeepclust.cl")}
-        assert not met & algorithms - {path.stem}, f"{named(path)} imports {met & algorithms}"
+        met &= algorithms - {path.stem} - STARTS.get(path.stem, set())
+        assert not met, f"{named(path)} imports {met}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=named)

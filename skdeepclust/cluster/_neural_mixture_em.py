@@ -739,3 +739,28 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _objective(self, run: Run) -> float:
         return run.score
+
+
+def clusters_by_copies(
+    run: Run, input_shape: tuple[int, int, int], n_clusters: int, augment: str | Callable
+) -> Tensor:
+    """The clusters that NeuralMixtureEM finds for the images of another estimator's run.
+
+    Parameters
+    ----------
+    run : Run
+    input_shape : (int, int, int)
+    n_clusters : int
+    augment : str or callable
+        What makes the copies.
+
+    Returns
+    -------
+    Tensor of shape (n,), int64
+        On the device.
+    """
+    model = NeuralMixtureEM(n_clusters, augment=augment, verbose=run.net.verbose)
+    model.input_shape_ = input_shape
+    seed, interrupt = run.rng.randint(2**31 - 1), run.net.interrupt
+    with interrupt.preparing():
+        return model._run(run.rows, seed, interrupt=interrupt).labels

@@ -35,7 +35,8 @@ from ..objectives import (
 )
 from ..training import AUGMENTATIONS, adam, make_augmentation, sent
 from ._base import BaseDeepClusterer, ClusteringModule, SamplingMixin
-from ._neighbors import NEIGHBOR_POOL, neighbor_copies
+from ._neighbors import LEAST_SHARE, NEIGHBOR_POOL, neighbor_copies
+from ._neural_mixture_em import clusters_by_copies
 from ._phases import (
     cluster_means,
     cluster_shares,
@@ -535,7 +536,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     def _seek(self, run: Run) -> None:
         """Clusters to begin with: that lie apart in the data, or along one direction of it, or in
-        default of these any that vectors have."""
+        default of these those of NeuralMixtureEM."""
         memory, shares = run.memory, self._given_shares()
         # Beside the module's, which to read from a GPU would be to wait for it.
         memory["shares"] = shares.tolist()
@@ -550,17 +551,32 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         if start is None and not few_dimensions(self.input_shape_, self.n_clusters):
             start = separated_groups(run.rows, shares, run.rng, of_any_shares=unknown)
             memory["feature"] = start is not None
-            if start is None and self.init == "auto" and unknown and len(self.input_shape_) == 1:
-                X, information = run.rows.X, run.information
-                start = principal_start(X, self.n_clusters, run.rng, information, run.device)
-                start = None if start is None else start.cpu()
+            if start is None and self.init == "auto" and unknown:
+                start = self._begun_elsewhere(run)
         if start is None:
             return
         memory["start"] = start
         found = torch.bincount(start, minlength=self.n_clusters) / len(start)
+        found = found.clamp(min=LEAST_SHARE / self.n_clusters)  # a search leaves some empty
+        found /= found.sum()
         if unknown and (found - shares).abs().max() > TOLERANCE / self.n_clusters:
             memory["shares"] = found.tolist()
             run.module.shares.copy_(found)
+
+    def _begun_elsewhere(self, run: Run) -> Tensor | None:
+        """The clusters of NeuralMixtureEM: of vectors those that it keeps to, of images those that
+        it finds by the same copies; None where there are none."""
+        copies = self._copies(run)
+        if len(self.input_shape_) == 1 or copies == "neighbors":
+            X, information = run.rows.X, run.information
+            found = principal_start(X, self.n_clusters, run.rng, information, run.device)
+        elif copies is None or self.consistency_weight == 0:
+            return None
+        else:
+            warp = "strong_affine" if copies == "warped_neighbors" else copies
+            found = clusters_by_copies(run, self.input_shape_, self.n_clusters, warp)
+            found = None if (found == found[0]).all() else found
+        return None if found is None else found.cpu()
 
     def _play(self, run: Run) -> None:
         """Algorithm 1."""

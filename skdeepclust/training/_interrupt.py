@@ -32,6 +32,20 @@ class Interrupt:
 
     def __init__(self):
         self.asked = self.worked = self.raised = False
+        self._preparing = False
+
+    def note_work(self) -> None:
+        """Something was trained."""
+        self.worked = self.worked or not self._preparing
+
+    @contextmanager
+    def preparing(self) -> Iterator[None]:
+        """What is trained meanwhile is another's, and no estimator to be left with."""
+        self._preparing = True
+        try:
+            yield
+        finally:
+            self._preparing = False
 
     @contextmanager
     def noticed(self) -> Iterator[None]:

@@ -241,7 +241,7 @@ class PhasedNet(NeuralNet):
             for name, value in losses.items():
                 found[name].append((value.detach(), len(x)))
             self.notify("on_batch_end", batch=x, training=training, **losses)
-            self.interrupt.worked = True
+            self.interrupt.note_work()
             if self.interrupt.asked:
                 self.stop("interrupted")
             if self.stop_reason_:

@@ -12,7 +12,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_digits, make_blobs
 from skorch.callbacks import Callback
 
 import skdeepclust
@@ -494,6 +494,41 @@ def test_an_interrupt_before_any_work_raises(X):
 
     with pytest.raises(KeyboardInterrupt):
         small(StatDEC, callbacks=[AtOnce()]).fit(X)
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+@pytest.mark.parametrize("restart", [1, 2])
+def test_an_interrupt_while_clusters_are_searched(restart, monkeypatch):
+    """What another estimator has trained for the start is none to be left with."""
+    X = load_digits().images[:100, None].astype(np.float32)
+    searches, steps = [], []
+
+    def search(self, run, real=PreciseFeatureGAN._seek):
+        searches.append(run)
+        real(self, run)
+
+    def step(self, *args, real=NeuralMixtureEM._step):
+        if len(searches) == restart:
+            steps.append(1)
+            if len(steps) == 3:
+                signal.raise_signal(signal.SIGINT)
+        return real(self, *args)
+
+    monkeypatch.setattr(PreciseFeatureGAN, "_seek", search)
+    monkeypatch.setattr(NeuralMixtureEM, "_step", step)
+    model = PreciseFeatureGAN(10, n_init=3, max_epochs=1, random_state=0)
+    if restart == 1:
+        with pytest.raises(KeyboardInterrupt):
+            model.fit(X)
+        assert not hasattr(model, "labels_")
+    else:
+        with pytest.warns(UserWarning, match="a second Ctrl-C"):
+            model.fit(X)
+        assert model.restart_scores_.shape == (1,)
+        assert model.stop_reason_ == "interrupted"
+        assert np.array_equal(model.predict(X), model.labels_)
+    assert len(steps) == 3
+    assert len(searches) == restart
 
 
 def test_the_users_handler_stays(X):

@@ -17,6 +17,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepclust import PreciseFeatureGAN
+from skdeepclust.cluster._neural_mixture_em import clusters_by_copies
 from skdeepclust.cluster._precise_feature_gan import PreciseFeatureModule, frozen
 from skdeepclust.datasets import make_artifact, make_gaussian_ring
 from skdeepclust.exceptions import DeadClusterWarning, GeneratorDivergenceWarning
@@ -49,6 +50,20 @@ def blobs():
 @pytest.fixture(scope="module")
 def images(noisy_patterns):
     return noisy_patterns(60, 8)
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """Copies by which fits had the clusters of images searched, and what was found."""
+    found = []
+
+    def spy(run, input_shape, n_clusters, augment):
+        labels = clusters_by_copies(run, input_shape, n_clusters, augment)
+        found.append((augment, labels))
+        return labels
+
+    monkeypatch.setattr("skdeepclust.cluster._precise_feature_gan.clusters_by_copies", spy)
+    return found
 
 
 def test_the_ring_with_the_defaults():
@@ -147,6 +162,75 @@ def test_vectors_without_a_precise_feature_start_from_clusters(started):
     ):
         PreciseFeatureGAN(**{"n_clusters": 10, **quick, **params}).fit(data)
         assert not started, params
+
+
+def digits_as_images(n):
+    return load_digits().images[:n, None].astype(np.float32) / 16
+
+
+def test_images_start_from_the_clusters_that_copies_tell(searched):
+    X = digits_as_images(300)
+    model = PreciseFeatureGAN(10, max_epochs=50, random_state=0).fit(X)
+    ((augment, given),) = searched
+    assert augment == "strong_affine"
+    assert "start" in model.history_[0]
+    assert adjusted_rand_score(given, model.labels_) > 0.8
+    assert len(model.history_) == 50  # of the search there is nothing
+
+
+def shrunk(x):
+    return 0.5 * x
+
+
+@pytest.mark.parametrize(
+    ("params", "copies"),
+    [
+        ({"augment": "warped_neighbors"}, "strong_affine"),
+        ({"augment": "affine"}, "affine"),
+        ({"augment": shrunk}, shrunk),
+        ({"augment": "neighbors"}, "neighbors"),
+        ({"augment": None}, None),
+        ({"consistency_weight": 0.0}, None),
+        ({"init": "projection"}, None),
+        ({"init": "random"}, None),
+        ({"cluster_prior": "uniform"}, None),
+        ({"cluster_prior": np.arange(1, 11)}, None),
+    ],
+)
+def test_by_which_copies_images_start(params, copies, started, monkeypatch):
+    """By those that training is to keep together, whatever the user takes them to be."""
+    asked = []
+
+    def search(run, input_shape, n_clusters, augment):
+        asked.append(augment)
+        return torch.arange(len(run.rows)) % n_clusters
+
+    monkeypatch.setattr("skdeepclust.cluster._precise_feature_gan.clusters_by_copies", search)
+    X = digits_as_images(200)
+    model = PreciseFeatureGAN(10, max_epochs=1, random_state=0, **params).fit(X)
+    assert asked == ([copies] if copies not in (None, "neighbors") else [])
+    assert len(started) == (copies == "neighbors")
+    assert ("start" in model.history_[0]) == (copies is not None)
+
+
+@pytest.mark.parametrize("n_found", [1, 2, 9])
+def test_clusters_that_a_search_leaves_empty_are_seldom_drawn(n_found, monkeypatch):
+    """But everything in one is no start."""
+
+    def search(run, input_shape, n_clusters, augment):
+        return torch.arange(len(run.rows)) % n_found
+
+    monkeypatch.setattr("skdeepclust.cluster._precise_feature_gan.clusters_by_copies", search)
+    X = digits_as_images(180)
+    model = PreciseFeatureGAN(10, max_epochs=1, random_state=0).fit(X)
+    assert ("start" in model.history_[0]) == (n_found > 1)
+    shares = np.sort(model.module_.shares)
+    if n_found == 1:
+        np.testing.assert_allclose(shares, 0.1)
+        return
+    np.testing.assert_allclose(shares.sum(), 1, rtol=1e-6)
+    np.testing.assert_allclose(shares[:-n_found] / shares[-1], 0.003 * n_found, rtol=0.02)
+    np.testing.assert_allclose(shares[-n_found:], shares[-1], rtol=0.05)
 
 
 @pytest.mark.parametrize(
