@@ -57,7 +57,9 @@ RUNS = {
     'PreciseFeatureGAN, init="projection", augment=None': Runs(
         partial(PreciseFeatureGAN, init="projection", augment=None)
     ),
-    "PreciseFeatureGAN, all of MNIST": Runs(PreciseFeatureGAN, "MNIST", 10),
+    'PreciseFeatureGAN, init="projection", all of MNIST': Runs(
+        partial(PreciseFeatureGAN, init="projection"), "MNIST", 10
+    ),
     "DVC, images": Runs(partial(DVC, **IMAGES)),
     "StatDEC": Runs(StatDEC),
 }

@@ -1,10 +1,12 @@
 """NeuralMixtureEM: what is its own."""
 
+import math
 import warnings
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from skorch.callbacks import Callback
@@ -434,6 +436,38 @@ def test_how_many_networks_are_searched(images, params, agreed, networks, monkey
     assert len(asked) == (0 if params else 5 * networks)
     for i, first in enumerate(asked):
         assert np.array_equal(first, best[i // 5])
+
+
+def test_clusterings_that_leave_most_clusters_empty_come_last(images):
+    """However sure they are; of six clusters three are enough."""
+    found = []
+
+    class Heads:
+        """Of three clusterings: by two and one clusters, sure, and by three that copies cross."""
+
+        calls = 0
+
+        def __call__(self, z):
+            return torch.arange(len(z))
+
+        def posterior(self, place):
+            self.calls += 1
+            crossed = place + (self.calls % 2) * (place % 4 == 0)
+            return F.one_hot(torch.stack([place % 2, 0 * place, crossed % 3], 1), 6)
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _unsupervised_scores(self, run, heads):
+            found.append(super()._unsupervised_scores(run, Heads())[0])
+            return super()._unsupervised_scores(run, heads)
+
+    Spy(6, n_starts=2, n_networks=1, start_epochs=1, max_epochs=1, random_state=0).fit(images)
+    two, one, three = found[0].tolist()
+    lower = 4 * math.log(6)  # the range of scores
+    assert two == pytest.approx(math.log(2) - lower, abs=1e-3)
+    assert one == pytest.approx(-lower, abs=1e-3)
+    assert -3 * math.log(3) < three < math.log(2)
 
 
 def test_starts_are_compared_by_how_they_label_the_same_samples():

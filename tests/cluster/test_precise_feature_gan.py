@@ -16,9 +16,10 @@ from sklearn.metrics import (
 from skorch.callbacks import Callback
 from torch import nn
 
-from skdeepclust import PreciseFeatureGAN
+from skdeepclust import NeuralMixtureEM, PreciseFeatureGAN
 from skdeepclust.cluster._neural_mixture_em import clusters_by_copies
 from skdeepclust.cluster._precise_feature_gan import PreciseFeatureModule, frozen
+from skdeepclust.cluster._run import Run
 from skdeepclust.datasets import make_artifact, make_gaussian_ring
 from skdeepclust.exceptions import DeadClusterWarning, GeneratorDivergenceWarning
 from skdeepclust.metrics import clustering_accuracy
@@ -213,24 +214,33 @@ def test_by_which_copies_images_start(params, copies, started, monkeypatch):
     assert ("start" in model.history_[0]) == (copies is not None)
 
 
-@pytest.mark.parametrize("n_found", [1, 2, 9])
+@pytest.mark.parametrize("n_found", [2, 9])
 def test_clusters_that_a_search_leaves_empty_are_seldom_drawn(n_found, monkeypatch):
-    """But everything in one is no start."""
-
     def search(run, input_shape, n_clusters, augment):
         return torch.arange(len(run.rows)) % n_found
 
     monkeypatch.setattr("skdeepclust.cluster._precise_feature_gan.clusters_by_copies", search)
-    X = digits_as_images(180)
-    model = PreciseFeatureGAN(10, max_epochs=1, random_state=0).fit(X)
-    assert ("start" in model.history_[0]) == (n_found > 1)
+    model = PreciseFeatureGAN(10, max_epochs=1, random_state=0).fit(digits_as_images(180))
     shares = np.sort(model.module_.shares)
-    if n_found == 1:
-        np.testing.assert_allclose(shares, 0.1)
-        return
     np.testing.assert_allclose(shares.sum(), 1, rtol=1e-6)
-    np.testing.assert_allclose(shares[:-n_found] / shares[-1], 0.003 * n_found, rtol=0.02)
-    np.testing.assert_allclose(shares[-n_found:], shares[-1], rtol=0.05)
+    np.testing.assert_allclose(shares[:-n_found] / shares[-1], 0.003 * n_found, rtol=1e-3)
+    np.testing.assert_allclose(shares[-n_found:], shares[-1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("n_clusters", "score", "expected"), [(25, 0.1, True), (25, 0.0, False), (26, 0.1, False)]
+)
+def test_clusters_that_copies_do_not_tell_are_no_start(n_clusters, score, expected, monkeypatch):
+    """Nor is any among so many that batches hold few of each."""
+
+    def trained(self, rows, seed, interrupt):
+        found = Run(None, seed, torch.device("cpu"), score=score)
+        found.labels = torch.arange(len(rows)) % n_clusters
+        return found
+
+    monkeypatch.setattr(NeuralMixtureEM, "_run", trained)
+    model = PreciseFeatureGAN(n_clusters, max_epochs=1, random_state=0).fit(digits_as_images(200))
+    assert ("start" in model.history_[0]) == expected
 
 
 @pytest.mark.parametrize(
