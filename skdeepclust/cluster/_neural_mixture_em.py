@@ -773,11 +773,11 @@ def clusters_by_copies(
     Returns
     -------
     Tensor of shape (n,), int64, or None
-        On the device. None where copies do not tell them, or for so many clusters that batches
-        hold few samples of each.
+        On the device. None where copies do not tell them, for a single one, or for so many that
+        batches hold few samples of each.
     """
     model = NeuralMixtureEM(n_clusters, augment=augment, verbose=run.net.verbose)
-    if LEAST_IN_BATCH * n_clusters > model.batch_size:
+    if n_clusters == 1 or LEAST_IN_BATCH * n_clusters > model.batch_size:
         return None
     model.input_shape_ = input_shape
     seed, interrupt = run.rng.randint(2**31 - 1), run.net.interrupt

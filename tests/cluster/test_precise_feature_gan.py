@@ -228,7 +228,8 @@ def test_clusters_that_a_search_leaves_empty_are_seldom_drawn(n_found, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("n_clusters", "score", "expected"), [(25, 0.1, True), (25, 0.0, False), (26, 0.1, False)]
+    ("n_clusters", "score", "expected"),
+    [(25, 0.1, True), (25, 0.0, False), (26, 0.1, False), (1, 0.1, False)],
 )
 def test_clusters_that_copies_do_not_tell_are_no_start(n_clusters, score, expected, monkeypatch):
     """Nor is any among so many that batches hold few of each."""
