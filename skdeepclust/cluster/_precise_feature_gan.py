@@ -555,7 +555,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             start = separated_groups(run.rows, shares, run.rng, of_any_shares=unknown)
             memory["feature"] = start is not None
             if start is None and self.init == "auto" and unknown:
-                start = self._begun_elsewhere(run)
+                start = self._borrowed_start(run)
         if start is None:
             return
         memory["start"] = start
@@ -566,7 +566,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             memory["shares"] = found.tolist()
             run.module.shares.copy_(found)
 
-    def _begun_elsewhere(self, run: Run) -> Tensor | None:
+    def _borrowed_start(self, run: Run) -> Tensor | None:
         """The clusters of NeuralMixtureEM: of vectors those that it keeps to, of images those that
         it finds by the same copies; None where there are none."""
         copies = self._copies(run)
