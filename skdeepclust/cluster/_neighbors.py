@@ -167,19 +167,9 @@ class NeighborInformation:
 
     def joint(self, labels: Tensor, n_clusters: int) -> Tensor:
         """Shares of the pairs of a sample's cluster and a neighbour's, (n_clusters, n_clusters)."""
-        return self._pairs(labels.cpu()[self.chosen], n_clusters)
-
-    def _pairs(self, clusters: Tensor, n_clusters: int) -> Tensor:
-        """The same from clusters of the chosen samples, (n_chosen, ...), under models side by side;
-        (..., n_clusters, n_clusters)."""
-        theirs = clusters[self.neighbors]
-        own = clusters.repeat_interleave(theirs.shape[1], 0)
-        return pair_shares(own, theirs.flatten(0, 1), n_clusters)
-
-    def of_models(self, clusters: Tensor, n_clusters: int) -> Tensor:
-        """As of labels, but for several clusterings of the chosen samples, (n_chosen, n_models) ->
-        (n_models,)."""
-        return joint_information(self._pairs(clusters, n_clusters), self.disagreement)
+        cluster = labels.cpu()[self.chosen]
+        theirs = cluster[self.neighbors]
+        return pair_shares(cluster.repeat_interleave(theirs.shape[1]), theirs.flatten(), n_clusters)
 
     def __call__(self, labels: Tensor, n_clusters: int) -> float:
         """Of labels (n,), int64: at most ``log(n_clusters)``; 0 for one sample, which has no

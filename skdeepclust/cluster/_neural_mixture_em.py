@@ -37,7 +37,7 @@ from ..training import (
     sent,
 )
 from ._base import BaseDeepClusterer, ClusteringModule
-from ._neighbors import DISAGREEMENT, neighbor_copies
+from ._neighbors import neighbor_copies
 from ._phases import (
     RISE,
     cluster_means,
@@ -59,8 +59,6 @@ SCORED_SAMPLES = 10_000
 # some of them of another class, and for others. Trials: at 0 large classes are cut, on long-tailed
 # MNIST at 2 too; at 3 neighbours leave clusters of digits empty.
 NEIGHBOR_PENALTY, WARP_PENALTY = 2.0, 3.0
-# Scores lie within so many times log(n_clusters) of each other.
-SCORE_RANGE = 1 + WARP_PENALTY + 1 + DISAGREEMENT
 # Training steps that "auto" stands for, in the search for a start and after it, and where clusters
 # are given and nothing is searched; in epochs at most.
 START_STEPS, STEPS, GIVEN_STEPS = 350, 350, 700
@@ -334,8 +332,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
     equal shares, before the softmax of the E-step. That helps where sizes differ and harms where
     they do not, and eq. 7 cannot tell which, so starts are compared by another objective: the
     information ``I(c; c')`` that the clusters of a sample and of its copy share, less twice
-    ``H(c | c')`` for neighbours and three times for others, over 10,000 pairs. For others what the
-    clusters of neighbours in the data share, less ``H(c | c')``, is added; and starts that leave
+    ``H(c | c')`` for neighbours and three times for others, over 10,000 pairs; starts that leave
     more than half of the clusters empty come after all others. With ``augment=None`` there are no
     copies, and the unsupervised objective is eq. 6.
 
@@ -713,23 +710,12 @@ class NeuralMixtureEM(BaseDeepClusterer):
             x = run.rows[index]
             pairs.append((clusters(x), clusters(run.transform(index, x))))
         labels, labels_tr = (torch.cat(side) for side in zip(*pairs, strict=True))
-        if self._copies() == "neighbors":
-            scores = shared_information(labels, labels_tr, self.n_clusters, NEIGHBOR_PENALTY)
-        else:
-            scores = shared_information(labels, labels_tr, self.n_clusters, WARP_PENALTY)
-            scores = scores + self._told_by_neighbors(run, clusters).to(scores)
+        penalty = NEIGHBOR_PENALTY if self._copies() == "neighbors" else WARP_PENALTY
+        scores = shared_information(labels, labels_tr, self.n_clusters, penalty)
         # Few clusters may be so sure that they have more to tell than many: those that leave more
         # than half of them empty come after all others.
         few = n_occupied(labels, self.n_clusters) < self.n_clusters / 2
-        return scores - few * SCORE_RANGE * math.log(self.n_clusters), labels
-
-    def _told_by_neighbors(self, run: Run, clusters: Callable[[Tensor], Tensor]) -> Tensor:
-        """What neighbours in the data, which warps know nothing of, tell of each mixture's
-        clusters, (n_heads,)."""
-        chosen = run.information.chosen
-        parts = chosen.split(inference_batch(run.rows.X.shape[1]))
-        found = torch.cat([clusters(run.rows[index]) for index in parts])
-        return run.information.of_models(found.cpu(), self.n_clusters)
+        return scores - few * (1 + penalty) * math.log(self.n_clusters), labels
 
     def _finish(self, run: Run) -> None:
         """Normalise the scores over all the data, and describe the clusters."""

@@ -157,12 +157,3 @@ def test_many_features_are_searched_along_principal_components(unit, monkeypatch
 @pytest.mark.filterwarnings("error")
 def test_samples_that_are_all_the_same_have_neighbours():
     assert find_neighbors(rows_of(np.ones((60, 200))), np.random.RandomState(0)).shape == (60, 10)
-
-
-def test_several_clusterings_at_once():
-    rng = np.random.RandomState(0)
-    information = NeighborInformation(rng.standard_normal((300, 4)))
-    labels = torch.from_numpy(rng.randint(3, size=(300, 5)))
-    labels[:, 4] = 0
-    found = information.of_models(labels[information.chosen], 3)
-    assert found.tolist() == pytest.approx([information(each, 3) for each in labels.T], abs=1e-6)
