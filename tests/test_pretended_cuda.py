@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.datasets import make_blobs
+from sklearn.datasets import load_digits, make_blobs
 from skorch.callbacks import Callback
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -236,6 +236,15 @@ def test_every_step_is_on_one_device_and_waits_for_none(cuda, data, model, kind)
     if hasattr(model, "reconstruct"):
         found += [model.reconstruct(X), model.inverse_transform(model.transform(X))]
     assert all(np.isfinite(values).all() for values in found)
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+def test_the_start_of_images_is_found_there(cuda):
+    """By another estimator on the same device."""
+    X, _ = load_digits(n_class=5, return_X_y=True)
+    model = there(PreciseFeatureGAN(5, input_shape=(1, 8, 8), **GAN)).fit(X[:100])
+    assert "start" in model.history_[0]
+    assert np.array_equal(model.labels_, model.predict(X[:100]))
 
 
 @pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
