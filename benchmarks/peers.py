@@ -130,10 +130,9 @@ def pairs(names, only):
             table = "×" in data  # no images to warp
             # StatDEC has dense layers there by default: vectors, small images, many images.
             dense = table or data in ("digits, 1,797", PICTURED)
-            if (table and "affine" in method) or (dense and "mlp" in method):
-                continue
-            # What the game does by itself where the default starts from clusters of copies.
-            if table and "projection" in method:
+            # And there warps start no game that "projection" leaves alone.
+            of_images = "affine" in method or "projection" in method
+            if (table and of_images) or (dense and "mlp" in method):
                 continue
             # One set tells whether the peers' longer training is what they lose time by.
             if "shorter" not in method or data == PICTURED:

@@ -577,8 +577,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         elif copies is None or self.consistency_weight == 0:
             return None
         else:
-            warp = "strong_affine" if copies == "warped_neighbors" else copies
-            found = clusters_by_copies(run, self.input_shape_, self.n_clusters, warp)
+            found = clusters_by_copies(run, self.n_clusters, self._warp(copies))
         return None if found is None else found.cpu()
 
     def _play(self, run: Run) -> None:
@@ -658,13 +657,18 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             return None
         return "warped_neighbors" if len(self.input_shape_) == 3 else "neighbors"
 
+    @staticmethod
+    def _warp(augment: str | Callable | None) -> str | Callable | None:
+        """What warps copies, or None."""
+        if augment == "warped_neighbors":
+            return "strong_affine"
+        return None if augment == "neighbors" else augment
+
     def _make_warp(self, run: Run, augment: str | Callable | None) -> Callable[[Tensor], Tensor]:
         """What samples go through where there are warped ones, standardised as they are."""
-        if augment in (None, "neighbors"):
+        if (named := self._warp(augment)) is None:
             return lambda x: x
-        if augment == "warped_neighbors":
-            augment = "strong_affine"
-        warp, standardize = make_augmentation(augment, run.generator), run.module.standardize
+        warp, standardize = make_augmentation(named, run.generator), run.module.standardize
         return lambda x: standardize(warp(standardize.inverse(x)))
 
     def _make_pairs(

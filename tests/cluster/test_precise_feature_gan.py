@@ -58,8 +58,8 @@ def searched(monkeypatch):
     """Copies by which fits had the clusters of images searched, and what was found."""
     found = []
 
-    def spy(run, input_shape, n_clusters, augment):
-        labels = clusters_by_copies(run, input_shape, n_clusters, augment)
+    def spy(run, n_clusters, augment):
+        labels = clusters_by_copies(run, n_clusters, augment)
         found.append((augment, labels))
         return labels
 
@@ -202,7 +202,7 @@ def test_by_which_copies_images_start(params, copies, started, monkeypatch):
     """By those that training is to keep together, whatever the user takes them to be."""
     asked = []
 
-    def search(run, input_shape, n_clusters, augment):
+    def search(run, n_clusters, augment):
         asked.append(augment)
         return torch.arange(len(run.rows)) % n_clusters
 
@@ -216,7 +216,7 @@ def test_by_which_copies_images_start(params, copies, started, monkeypatch):
 
 @pytest.mark.parametrize("n_found", [2, 9])
 def test_clusters_that_a_search_leaves_empty_are_seldom_drawn(n_found, monkeypatch):
-    def search(run, input_shape, n_clusters, augment):
+    def search(run, n_clusters, augment):
         return torch.arange(len(run.rows)) % n_found
 
     monkeypatch.setattr("skdeepclust.cluster._precise_feature_gan.clusters_by_copies", search)
