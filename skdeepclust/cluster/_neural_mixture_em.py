@@ -64,11 +64,13 @@ NEIGHBOR_PENALTY, WARP_PENALTY = 2.0, 3.0
 # are given and nothing is searched; in epochs at most.
 START_STEPS, STEPS, GIVEN_STEPS = 350, 350, 700
 MOST_EPOCHS, MOST_GIVEN_EPOCHS = 40, 80
-# "auto" searches at most so many networks, until so many starts that come next to the best of one
-# have on average this adjusted Rand index with it. Where none was good the best ones had ended each
-# elsewhere: on all of MNIST and on 5,000 they had .99 and more where accuracy was .97 and more in
-# the end, and .77 in the one seed of eight where it was .805; on long-tailed MNIST .99 where it was
-# .88, .84 to .95 where it was .71 to .87.
+# "auto" searches at most so many networks, until the best start of one leaves no cluster empty and
+# so many that come next to it have on average this adjusted Rand index with it. Where none was good
+# the best ones had ended each elsewhere: on all of MNIST and on 5,000 they had .99 and more where
+# accuracy was .97 and more in the end, and .77 in the one seed of eight where it was .805; on
+# long-tailed MNIST .99 where it was .88, .84 to .95 where it was .71 to .87. They may agree on two
+# classes in one cluster: of radiology images on five clusters of six, and on all six on two further
+# networks.
 MOST_NETWORKS, RUNNERS_UP, AGREED = 3, 5, 0.98
 # Samples of a cluster that a batch holds, where all are of a size, for what is found to be a start
 # of another training. Forty faces, of which it holds three each, are told worse than by that
@@ -244,8 +246,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
     n_networks : int >= 1 or "auto", default='auto'
         Networks, one after another, on each of which so many mixtures begin. "auto" is 1 where
         copies are neighbours, there are none, or a single mixture begins; elsewhere as many as it
-        takes, but at most 3, until the best mixtures of one network agree on the clusters. Where
-        each of them ended elsewhere, none is good.
+        takes, but at most 3, until the best mixtures of one network agree on the clusters and the
+        first leaves none empty. Where each of them ended elsewhere, none is good.
     start_epochs : int >= 1 or "auto", default='auto'
         Epochs on each network before the best of all is kept. "auto" makes 350 training steps, a
         part of an epoch where there are so many samples, but at most 40 epochs.
@@ -574,11 +576,12 @@ class NeuralMixtureEM(BaseDeepClusterer):
             run.memory["start"] = copied(module.state_dict())
         if self.n_networks == "auto" and self._most_networks() > 1:
             alike = agreement(labels[:, order[: 1 + RUNNERS_UP]]) >= AGREED
-            run.memory["agreed"] = alike and best > 0  # the score of one cluster for all
+            n_occupied = len(labels[:, order[0]].unique())
+            run.memory["agreed"] = alike and n_occupied == self.n_clusters
 
     def _has_searched(self, run: Run) -> bool:
         """Whether no further network is to be searched: clusters are given, or the best starts
-        agree, or by Ctrl-C."""
+        agree on as many as there are to be, or by Ctrl-C."""
         stopped = "start" in run.memory and run.net.interrupt.asked
         return stopped or "given" in run.memory or run.memory.get("agreed", False)
 

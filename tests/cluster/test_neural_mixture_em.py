@@ -486,6 +486,25 @@ def test_one_network_will_do_where_its_starts_agree(images):
     assert len(searches(untrained)) == 3
 
 
+def test_starts_that_agree_on_too_few_clusters_are_not_enough(images, monkeypatch):
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _unsupervised_scores(self, run, heads):
+            scores, labels = super()._unsupervised_scores(run, heads)
+            return scores, labels.clamp(max=self.most)
+
+    monkeypatch.setattr(_neural_mixture_em, "adjusted_rand_score", lambda first, other: 1)
+    model = Spy(3, n_starts=8, start_epochs=20, max_epochs=1, random_state=0)
+    for model.most, networks in ((2, 1), (1, 3)):
+        assert len(searches(model.fit(images))) == networks
+
+
+def test_a_single_cluster_takes_one_network(images):
+    model = NeuralMixtureEM(1, n_starts=8, start_epochs=1, max_epochs=1).fit(images)
+    assert len(searches(model)) == 1
+
+
 def test_vectors_are_searched_by_one_network(blobs):
     assert len(searches(small().fit(blobs[0]))) == 1
 
