@@ -64,14 +64,16 @@ NEIGHBOR_PENALTY, WARP_PENALTY = 2.0, 3.0
 # are given and nothing is searched; in epochs at most.
 START_STEPS, STEPS, GIVEN_STEPS = 350, 350, 700
 MOST_EPOCHS, MOST_GIVEN_EPOCHS = 40, 80
-# "auto" searches at most so many networks, until the best start of one leaves no cluster empty and
-# so many that come next to it have on average this adjusted Rand index with it. Where none was good
-# the best ones had ended each elsewhere: on all of MNIST and on 5,000 they had .99 and more where
-# accuracy was .97 and more in the end, and .77 in the one seed of eight where it was .805; on
-# long-tailed MNIST .99 where it was .88, .84 to .95 where it was .71 to .87. They may agree on two
-# classes in one cluster: of radiology images on five clusters of six, and on all six on two further
-# networks.
-MOST_NETWORKS, RUNNERS_UP, AGREED = 3, 5, 0.98
+# "auto" trains at most so many networks, one after another, until the best start of one leaves no
+# cluster empty, so many that come next to it have on average this adjusted Rand index with it, and
+# in the end the copies tell this share of what they could, log K. Where no start was good the best
+# had ended each elsewhere: on all of MNIST they had .99 and more, on long-tailed MNIST .84 to .95
+# where accuracy was .71 to .87. But on some data they agree on too little: of radiology images on
+# five clusters of six, of small digits on ten that copies told by half.
+MOST_NETWORKS, RUNNERS_UP, AGREED, WELL_TOLD = 3, 5, 0.98, 0.7
+# What a network's training leaves in the memory, and what is found by it.
+COURSE = ("labels", "step", "seen", "changed")
+OUTCOME = ("score", "n_iter", "converged", "stop_reason")
 # Samples of a cluster that a batch holds, where all are of a size, for what is found to be a start
 # of another training. Forty faces, of which it holds three each, are told worse than by that
 # training alone (trials: .55 and .58 for .77 and .79).
@@ -82,6 +84,18 @@ def agreement(labels: Tensor) -> float:
     """Mean adjusted Rand index of the first clustering and each of the others, (n, n_others)."""
     first, *others = labels.T.cpu().numpy()
     return float(np.mean([adjusted_rand_score(first, other) for other in others]))
+
+
+def unless_settled(stage: Callable[[Run], None]) -> Callable[[Run], None]:
+    """The stage, skipped where clusters are given, a network has done well or, with one trained,
+    the user has asked for an end."""
+
+    def guarded(run: Run) -> None:
+        ended = "best" in run.memory and run.net.interrupt.asked
+        if not (ended or "given" in run.memory or run.memory.get("settled", False)):
+            stage(run)
+
+    return guarded
 
 
 def score_bound(n: float) -> float:
@@ -503,12 +517,15 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _train(self, run: Run) -> None:
         run.transform = self._make_transform(run)
-        again = [self._renew, self._explore] * (self._most_networks() - 1)
-        search = [self._explore, *again, self._choose]
-        run.perform(self._begin, *(search if self._searches() else ()), self._cluster, self._finish)
+        stages = [self._begin, self._cluster, self._finish]
+        if self._searches():
+            again = [self._renew, self._explore, self._cluster] * (self._most_networks() - 1)
+            explore, *again = map(unless_settled, (self._explore, *again))
+            stages = [self._begin, explore, self._cluster, *again, self._choose, self._finish]
+        run.perform(*stages)
 
     def _most_networks(self) -> int:
-        """How many are searched unless the starts of one agree."""
+        """How many are trained unless the first do well."""
         if self.n_networks != "auto":
             return int(self.n_networks)
         return 1 if self.n_starts == 1 or self._copies() in (None, "neighbors") else MOST_NETWORKS
@@ -555,8 +572,6 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _explore(self, run: Run) -> None:
         """Train many mixtures on one backbone, and keep the best by the unsupervised objective."""
-        if self._has_searched(run):
-            return
         module, starts = run.module, run.module.starts
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
@@ -569,49 +584,53 @@ class NeuralMixtureEM(BaseDeepClusterer):
         scores, labels = self._unsupervised_scores(run, starts)
         run.net.record("start_scores", scores.tolist())
         order = scores.argsort(descending=True, stable=True).tolist()  # of equals the first
-        best = scores[order[0]].item()
-        if "start" not in run.memory or best > run.score:
-            module.mixture.adopt(starts, order[0])
-            run.score = best
-            run.memory["start"] = copied(module.state_dict())
+        best = order[0]
+        module.mixture.adopt(starts, best)
+        run.memory["start"] = copied(module.state_dict())
+        run.memory["start_score"] = scores[best].item()
         if self.n_networks == "auto" and self._most_networks() > 1:
             alike = agreement(labels[:, order[: 1 + RUNNERS_UP]]) >= AGREED
-            n_occupied = len(labels[:, order[0]].unique())
-            run.memory["agreed"] = alike and n_occupied == self.n_clusters
-
-    def _has_searched(self, run: Run) -> bool:
-        """Whether no further network is to be searched: clusters are given, or the best starts
-        agree on as many as there are to be, or by Ctrl-C."""
-        stopped = "start" in run.memory and run.net.interrupt.asked
-        return stopped or "given" in run.memory or run.memory.get("agreed", False)
+            run.memory["agreed"] = alike and len(labels[:, best].unique()) == self.n_clusters
 
     def _renew(self, run: Run) -> None:
         """Another backbone, and mixtures that begin on it."""
-        if self._has_searched(run):
-            return
         module = run.module
         with seeded_construction(run.rng.randint(2**31 - 1)):
             fresh = self._make_networks()
         for old, new in zip((module.backbone, module.starts, module.mixture), fresh, strict=True):
             old.load_state_dict(new.state_dict())
-
-    def _choose(self, run: Run) -> None:
-        """Go back to the best start of all."""
-        if "given" in run.memory:
-            return
-        run.module.load_state_dict(run.memory["start"])
-        run.memory.pop("agreed", None)
+        for name in COURSE:
+            del run.memory[name]
 
     def _cluster(self, run: Run) -> None:
         """Train the mixture by algorithm 1, unless it was better before."""
-        memory = run.remember(start_score=run.score)  # of a search, else the least
         self._train_mixture(run)
         scores, _ = self._unsupervised_scores(run, run.module.mixture)
         run.score = scores.item()
         run.net.record("objective", run.score)
-        if run.score < memory["start_score"]:
+        memory = run.memory
+        if run.score < memory.get("start_score", -math.inf):
             run.module.load_state_dict(memory["start"])
             run.score = memory["start_score"]
+        if "start" in memory:
+            self._compare(run)
+
+    def _compare(self, run: Run) -> None:
+        """Keep the mixture if it is the best of those trained so far, each on its network."""
+        memory = run.memory
+        if run.score > memory.get("best_score", -math.inf):
+            memory["best"] = copied(run.module.state_dict())
+            memory |= {f"best_{name}": getattr(run, name) for name in OUTCOME}
+        well = run.score >= WELL_TOLD * math.log(self.n_clusters)
+        memory["settled"] = memory.get("agreed", False) and well
+
+    def _choose(self, run: Run) -> None:
+        """Go back to the best mixture of all."""
+        if "best" not in run.memory:  # clusters were given
+            return
+        run.module.load_state_dict(run.memory["best"])
+        for name in OUTCOME:
+            setattr(run, name, run.memory[f"best_{name}"])
 
     def _train_mixture(self, run: Run) -> None:
         steps, at_most = STEPS, MOST_EPOCHS

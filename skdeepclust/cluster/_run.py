@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 
 import numpy as np
 import torch
@@ -96,9 +97,10 @@ class Run(Keeper):
         return outcome
 
     def end(self, stop_reason: str) -> None:
-        """Record how the phase "cluster" ended."""
+        """Record how the phase "cluster" ended, the last of them where there are several."""
         self.stop_reason, self.converged = stop_reason, stop_reason == "converged"
-        self.n_iter = sum(epoch["phase"] == "cluster" for epoch in self.net.history)
+        phases = (epoch["phase"] for epoch in reversed(self.net.history))
+        self.n_iter = sum(1 for _ in takewhile("cluster".__eq__, phases))
 
     def perform(self, *stages: Callable[[Run], None]) -> None:
         """The stages in their order, from the one in which the resumed state was taken.

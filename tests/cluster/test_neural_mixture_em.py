@@ -361,37 +361,34 @@ def searches(model):
     return [epoch["start_scores"] for epoch in model.history_ if "start_scores" in epoch]
 
 
-def test_the_best_start_of_several_networks_goes_on(images):
-    networks, kept = [], []
+def test_the_best_of_several_networks_is_kept(images):
+    ends = []
 
     class Spy(NeuralMixtureEM):
         __init__ = NeuralMixtureEM.__init__
 
-        def _explore(self, run):
-            super()._explore(run)
-            networks.append(copied(run.module.backbone.state_dict()))
-
         def _cluster(self, run):
-            kept.append((copied(run.module.backbone.state_dict()), run.score))
             super()._cluster(run)
+            ends.append((run.score, copied(run.module.backbone.state_dict())))
 
-    quick, best = {**SMALL, "start_epochs": 4, "max_epochs": 1}, []
+    quick, best = {**SMALL, "start_epochs": 4, "max_epochs": 2, "tol": 0.0}, []
     for seed in range(3):
-        networks.clear(), kept.clear()
+        ends.clear()
         model = Spy(3, n_networks=3, random_state=seed, **quick).fit(images)
-        scores = searches(model)
-        assert [len(each) for each in scores] == [SMALL["n_starts"]] * 3
-        tops = [max(each) for each in scores]
-        best.append(int(np.argmax(tops)))
-        (backbone, score) = kept[0]
-        assert score == max(tops)
-        same = [all(torch.equal(net[n], backbone[n]) for n in backbone) for net in networks]
+        starts = searches(model)
+        assert [len(each) for each in starts] == [SMALL["n_starts"]] * 3
+        scores = [score for score, _ in ends]
+        assert len(scores) == 3
+        best.append(int(np.argmax(scores)))
+        assert model.restart_scores_.tolist() == [max(scores)]
+        kept = model.module_.backbone.state_dict()
+        same = [all(torch.equal(net[n], kept[n]) for n in kept) for _, net in ends]
         assert same == [i == best[-1] for i in range(3)]
+        assert model.n_iter_ == 2  # of the kept one
         # What one network alone would have found is among them.
-        assert (
-            searches(NeuralMixtureEM(3, n_networks=1, random_state=seed, **quick).fit(images))
-            == scores[:1]
-        )
+        alone = NeuralMixtureEM(3, n_networks=1, random_state=seed, **quick).fit(images)
+        assert searches(alone) == starts[:1]
+        assert alone.restart_scores_.tolist() == scores[:1]
     assert set(best) != {2}  # so that it is not just the last one
 
 
@@ -399,20 +396,22 @@ ELSEWHERE, ALIKE = [0.93, 0.97, 0.99, 0.97, 0.99], [0.93, 0.99, 0.99, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(
-    ("params", "agreed", "networks"),
+    ("params", "agreed", "least", "networks"),
     [
-        ({}, ELSEWHERE, 3),
-        ({}, ALIKE, 1),
-        ({"n_networks": 2}, ALIKE, 2),
-        ({"n_networks": 4}, ELSEWHERE, 4),
-        ({"n_networks": 2, "n_starts": 1}, ELSEWHERE, 2),
-        ({"n_starts": 1}, ELSEWHERE, 0),
-        ({"augment": "neighbors", "init": "random"}, ELSEWHERE, 1),
-        ({"augment": None}, ELSEWHERE, 1),
+        ({}, ELSEWHERE, -9, 3),
+        ({}, ALIKE, 1, 3),
+        ({}, ALIKE, -9, 1),
+        ({"n_networks": 2}, ALIKE, -9, 2),
+        ({"n_networks": 4}, ELSEWHERE, -9, 4),
+        ({"n_networks": 2, "n_starts": 1}, ELSEWHERE, -9, 2),
+        ({"n_starts": 1}, ELSEWHERE, -9, 0),
+        ({"augment": "neighbors", "init": "random"}, ELSEWHERE, -9, 1),
+        ({"augment": None}, ELSEWHERE, -9, 1),
     ],
 )
-def test_how_many_networks_are_searched(images, params, agreed, networks, monkeypatch):
-    """By default as many as it takes until the best start and the five next to it agree."""
+def test_how_many_networks_are_trained(images, params, agreed, least, networks, monkeypatch):
+    """By default as many as it takes until the best start and the five next to it agree, and copies
+    tell the clusters that they end with."""
     asked, best = [], []
 
     class Spy(NeuralMixtureEM):
@@ -420,7 +419,8 @@ def test_how_many_networks_are_searched(images, params, agreed, networks, monkey
 
         def _unsupervised_scores(self, run, heads):
             scores, labels = super()._unsupervised_scores(run, heads)
-            best.append(labels[:, scores.argmax()].numpy())
+            if len(scores) > 1:
+                best.append(labels[:, scores.argmax()].numpy())
             return scores, labels
 
     def rand_index(first, other):
@@ -428,6 +428,7 @@ def test_how_many_networks_are_searched(images, params, agreed, networks, monkey
         return agreed[(len(asked) - 1) % 5]
 
     monkeypatch.setattr(_neural_mixture_em, "adjusted_rand_score", rand_index)
+    monkeypatch.setattr(_neural_mixture_em, "WELL_TOLD", least)
     quick = {"start_epochs": 20, "max_epochs": 1, "batch_size": 32, "random_state": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeadClusterWarning)
@@ -495,6 +496,7 @@ def test_starts_that_agree_on_too_few_clusters_are_not_enough(images, monkeypatc
             return scores, labels.clamp(max=self.most)
 
     monkeypatch.setattr(_neural_mixture_em, "adjusted_rand_score", lambda first, other: 1)
+    monkeypatch.setattr(_neural_mixture_em, "WELL_TOLD", -9)
     model = Spy(3, n_starts=8, start_epochs=20, max_epochs=1, random_state=0)
     for model.most, networks in ((2, 1), (1, 3)):
         assert len(searches(model.fit(images))) == networks
