@@ -194,9 +194,10 @@ class NeuralMixtureEM(BaseDeepClusterer):
     the sample (eq. 7). There is no pretraining and, for images, no k-means.
 
     Which samples share a cluster in the end is decided early, and differs from start to start. So
-    ``n_starts`` mixtures begin side by side on one network, and where they do not agree on another,
-    and the one whose clusters are told best by the copies of samples goes on alone. Vectors, which
-    have no better copies than their neighbours, start from clusters instead, and keep to them.
+    ``n_starts`` mixtures begin side by side on one network, and the one whose clusters are told
+    best by the copies of samples goes on alone; where they do not agree, or copies tell little in
+    the end, the same is done on another network, and the best is kept. Vectors, which have no
+    better copies than their neighbours, start from clusters instead, and keep to them.
 
     Parameters
     ----------
@@ -258,15 +259,16 @@ class NeuralMixtureEM(BaseDeepClusterer):
         Mixtures that begin side by side on a network, where scores start at random. 1 is the
         paper's training, without a search.
     n_networks : int >= 1 or "auto", default='auto'
-        Networks, one after another, on each of which so many mixtures begin. "auto" is 1 where
-        copies are neighbours, there are none, or a single mixture begins; elsewhere as many as it
-        takes, but at most 3, until the best mixtures of one network agree on the clusters and the
-        first leaves none empty. Where each of them ended elsewhere, none is good.
+        Networks, trained one after another from so many mixtures each; the one with the best
+        unsupervised objective is kept. "auto" is 1 where copies are neighbours, there are none, or
+        a single mixture begins; elsewhere as many as it takes, but at most 3, until the best
+        mixtures of one agree on n_clusters clusters, of which the copies in the end tell .7 of what
+        they could.
     start_epochs : int >= 1 or "auto", default='auto'
-        Epochs on each network before the best of all is kept. "auto" makes 350 training steps, a
+        Epochs on each network before its best mixture goes on. "auto" makes 350 training steps, a
         part of an epoch where there are so many samples, but at most 40 epochs.
     max_epochs : int >= 1 or "auto", default='auto'
-        Epochs in which the mixture that was kept is trained alone. "auto" makes 350 training
+        Epochs in which the mixture that goes on is trained alone. "auto" makes 350 training
         steps, a part of an epoch where there are so many samples, but at most 40 epochs; twice as
         many where clusters are given, and nothing was searched. Training that leaves the
         unsupervised objective lower than the start of a search had it is taken back.
@@ -309,7 +311,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
     cluster_sizes_ : ndarray of shape (n_clusters,), int64
         Training samples in each cluster.
     n_iter_ : int
-        Epochs of the mixture's training that were run.
+        Epochs in which the mixture was trained alone, on the network that was kept.
     converged_ : bool
         Whether it ended by ``tol``.
     stop_reason_ : str
@@ -319,7 +321,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
     history_ : skorch.history.History
         A dict per epoch: phase, train_loss, em, consistency, label_change, cluster_sizes, dur; in
         the last epoch of each network's phase "explore" also the unsupervised objective of each
-        start, start_scores, and in that of the phase "cluster" the mixture's, objective.
+        start, start_scores, and in that of its phase "cluster" the mixture's, objective, which is
+        best for the network that was kept.
     module_ : torch.nn.Module
         The trained network.
     input_shape_ : tuple of int
