@@ -368,7 +368,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     See Also
     --------
-    NeuralMixtureEM : Clusters images in a minute where warped copies are the same thing.
+    NeuralMixtureEM : Clusters images in a minute or two where warped copies are the same thing.
 
     Notes
     -----
@@ -377,8 +377,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     With the default training it suits data of few dimensions, and data of any in which one feature
     has gaps. Other tables and images it clusters as NeuralMixtureEM does, from whose clusters it
-    starts, in three to twenty times the time; what it adds are samples of each cluster and a
-    critic.
+    starts, images in up to three times the time, tables in twenty; what it adds are samples of
+    each cluster and a critic.
 
     Where there is a start, it is most of the result: in a short training generator and critic by
     themselves do not find one pixel of 64, and keep it where the start has; and with
