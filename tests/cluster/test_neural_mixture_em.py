@@ -523,6 +523,25 @@ def test_no_further_network_is_searched_after_an_interruption(images):
     assert len(searches(model)) == 1
 
 
+def test_an_interruption_of_another_network_leaves_the_first(images):
+    """Not a network of which nothing but starts has been trained."""
+
+    class Stop(Callback):
+        def on_batch_begin(self, net, **kwargs):
+            explored = sum("start_scores" in epoch for epoch in net.history[:-1])
+            net.interrupt.asked = net.phase_ == "explore" and explored > 0
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeadClusterWarning)
+        first = small(n_networks=1).fit(images)
+        model = small(n_networks=3, callbacks=[Stop()]).fit(images)
+    assert model.stop_reason_ == "interrupted"
+    assert len(searches(model)) == 2
+    assert model.restart_scores_.tolist() == first.restart_scores_.tolist()
+    assert np.array_equal(model.predict(images), first.predict(images))
+    assert model.n_iter_ == first.n_iter_
+
+
 def test_auto_leaves_equal_groups_to_equal_shares():
     X, y = load_digits(return_X_y=True)
     model = NeuralMixtureEM(10, init="random", random_state=0).fit(X)
