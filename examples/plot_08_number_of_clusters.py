@@ -24,7 +24,7 @@ X, y = load_digits(n_class=5, return_X_y=True)
 X, y = X[:600], y[:600]
 numbers = np.arange(3, 8)
 search = GridSearchCV(
-    NeuralMixtureEM(input_shape=(1, 8, 8), random_state=0),
+    NeuralMixtureEM(input_shape=(1, 8, 8), n_networks=1, random_state=0),  # one, for the time
     {"n_clusters": numbers},
     scoring=silhouette_scorer,
     cv=ShuffleSplit(1, test_size=0.3, random_state=0),
