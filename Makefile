@@ -22,14 +22,14 @@ quickstart: $(STAMP)  ## cluster scikit-learn's digits and draw the result
 
 test: $(STAMP) test-oldest  ## style, the whole suite, and scikit-learn's checks with its oldest version
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 OLDEST := build/scikit-learn-1.6
 
 test-oldest: $(STAMP)  ## what every estimator must do, of the two quickest, with the oldest scikit-learn
 	@test -d $(OLDEST) || $(BIN)/python -m pip install --quiet --no-deps --target $(OLDEST) 'scikit-learn==1.6.*'
 	PYTHONPATH=$(OLDEST) $(BIN)/python -c 'import sklearn; print("scikit-learn", sklearn.__version__)'
-	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest -n $(JOBS) tests/test_common.py -k "StatDEC or NeuralMixtureEM"
+	PYTHONPATH=$(OLDEST) $(BIN)/python -m pytest -n $(JOBS) --dist worksteal tests/test_common.py -k "StatDEC or NeuralMixtureEM"
 
 test-nightly: $(STAMP)  ## two thousand cases of test_fuzz.py
 	$(BIN)/python -m pytest -n $(JOBS) tests/test_fuzz.py --hypothesis-profile=nightly

@@ -14,6 +14,7 @@ Labels are used for the scores alone.
 # -------------------------------------------
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
 
@@ -46,10 +47,11 @@ plt.show()
 # all their samples, and the model has fewer than ten in the end.
 images, digit = load_digits(return_X_y=True)
 images, digit = make_imbalanced(images, digit, ratio=10, random_state=0)
+mixture = NeuralMixtureEM(10, n_networks=1, input_shape=(1, 8, 8), random_state=0)  # in seconds
 methods = {
     "KMeans": KMeans(10, n_init=10, random_state=0),
-    'prior="uniform"': NeuralMixtureEM(10, prior="uniform", input_shape=(1, 8, 8), random_state=0),
-    'prior="auto"': NeuralMixtureEM(10, input_shape=(1, 8, 8), random_state=0),
+    'prior="uniform"': clone(mixture).set_params(prior="uniform"),
+    'prior="auto"': mixture,
 }
 sizes = np.bincount(digit)
 order = np.argsort(-sizes)
