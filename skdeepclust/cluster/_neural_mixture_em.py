@@ -71,8 +71,7 @@ MOST_EPOCHS, MOST_GIVEN_EPOCHS = 40, 80
 # where accuracy was .71 to .87. But on some data they agree on too little: of radiology images on
 # five clusters of six, of small digits on ten that copies told by half.
 MOST_NETWORKS, RUNNERS_UP, AGREED, WELL_TOLD = 3, 5, 0.98, 0.7
-# What a network's training leaves in the memory, and what is found by it.
-COURSE = ("labels", "step", "seen", "changed")
+# What is found by training a network.
 OUTCOME = ("score", "n_iter", "converged", "stop_reason")
 # Samples of a cluster that a batch holds, where all are of a size, for what is found to be a start
 # of another training. Forty faces, of which it holds three each, are told worse than by that
@@ -602,8 +601,6 @@ class NeuralMixtureEM(BaseDeepClusterer):
             fresh = self._make_networks()
         for old, new in zip((module.backbone, module.starts, module.mixture), fresh, strict=True):
             old.load_state_dict(new.state_dict())
-        for name in COURSE:
-            del run.memory[name]
 
     def _cluster(self, run: Run) -> None:
         """Train the mixture by algorithm 1, unless it was better before."""
@@ -642,7 +639,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
         epochs = resolve_epochs(self.max_epochs, run, steps=steps, at_least=0, at_most=at_most)
         per_epoch = round(min(1, epochs) * steps_per_epoch(run))
         unseen = torch.full((len(run.rows),), -1, device=run.device)
-        memory = run.remember(labels=unseen, step=0, seen=0, changed=0)
+        course = {"labels": unseen, "step": 0, "seen": 0, "changed": 0}
+        memory = run.remember(**course)
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
             labels, given, here = memory["labels"], memory.get("given"), sent(index, run.device)
@@ -660,6 +658,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
             return losses
 
         run.end(self._run_phase(run, "cluster", step, epochs))
+        for name in course:  # another network's begins anew
+            del memory[name]
 
     def _end_epoch(self, run: Run, labels: Tensor, changed: float) -> None:
         """Record the labels that the epoch's batches had, revive, and stop when they settle."""

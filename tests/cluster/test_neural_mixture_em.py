@@ -385,6 +385,9 @@ def test_the_best_of_several_networks_is_kept(images):
         same = [all(torch.equal(net[n], kept[n]) for n in kept) for _, net in ends]
         assert same == [i == best[-1] for i in range(3)]
         assert model.n_iter_ == 2  # of the kept one
+        # None goes on from the labels of another.
+        changes = [epoch["label_change"] for epoch in model.history_ if epoch["phase"] == "cluster"]
+        assert changes[::2] == [1.0] * 3
         # What one network alone would have found is among them.
         alone = NeuralMixtureEM(3, n_networks=1, random_state=seed, **quick).fit(images)
         assert searches(alone) == starts[:1]
@@ -531,12 +534,22 @@ def test_an_interruption_of_another_network_leaves_the_first(images):
             explored = sum("start_scores" in epoch for epoch in net.history[:-1])
             net.interrupt.asked = net.phase_ == "explore" and explored > 0
 
+    trained = []
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _cluster(self, run):
+            trained.append(run.score)
+            super()._cluster(run)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeadClusterWarning)
         first = small(n_networks=1).fit(images)
-        model = small(n_networks=3, callbacks=[Stop()]).fit(images)
+        model = Spy(**{**first.get_params(), "n_networks": 3, "callbacks": [Stop()]}).fit(images)
     assert model.stop_reason_ == "interrupted"
     assert len(searches(model)) == 2
+    assert len(trained) == 1
     assert model.restart_scores_.tolist() == first.restart_scores_.tolist()
     assert np.array_equal(model.predict(images), first.predict(images))
     assert model.n_iter_ == first.n_iter_
@@ -656,10 +669,11 @@ def test_bad_parameters(blobs, params, message):
 def test_digits_as_pictures_with_the_defaults():
     """Real data, real training: above what k-means reaches (.79)."""
     X, y = load_digits(return_X_y=True)
-    models = [NeuralMixtureEM(10, input_shape=(1, 8, 8), random_state=s) for s in range(2)]
+    models = [NeuralMixtureEM(10, input_shape=(1, 8, 8), random_state=s) for s in range(5)]
     found = [clustering_accuracy(y, model.fit_predict(X)) for model in models]
-    assert max(found) > 0.93
+    assert np.median(found) > 0.93
     assert min(found) > 0.85
+    assert np.median(found[:3]) > 0.9
 
 
 @pytest.mark.parametrize(("rarest", "seed"), [(20, 0), (20, 1), (10, 0), (10, 1), (10, 2)])
