@@ -1,7 +1,9 @@
 """``python -m benchmarks``: where the package stands.
 
-Without arguments: our estimators and their peers on the smaller data, one seed, in half an hour,
-and the table of it (``peers --data "digits, 1,797"``: in seven minutes).
+Without a command: our estimators and their peers on the smaller data, one seed, measured here in
+half an hour, and the table of it. Its runs are kept in ``benchmarks/local``, which git ignores. All
+other commands keep theirs in ``benchmarks/results``, where ours are, unless ``--results`` names
+another folder.
 
     python -m benchmarks peers --budget full        all data sets, three seeds: hours on two cores
     python -m benchmarks papers --budget quick      the papers' rows on subsets; default, full
@@ -9,13 +11,12 @@ and the table of it (``peers --data "digits, 1,797"``: in seven minutes).
     python -m benchmarks selection                  scores against accuracy; numbers of clusters
     python -m benchmarks tables                     the tables, the picture, the README's part
 
-A run whose file is in ``results`` is not run again; one that was interrupted leaves none.
+A run whose file is there is not run again; one that was interrupted leaves none.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 
 from . import (
     blobs,
@@ -29,7 +30,9 @@ from . import (
     selection,
     stat_dec,
 )
-from ._record import DEVICE, device
+from ._record import COMMITTED, add_options, results, use_options
+
+LOCAL = COMMITTED.with_name("local")
 
 
 def tables() -> None:
@@ -39,7 +42,7 @@ def tables() -> None:
     peers.table()
     selection.table()
     engine.table()
-    if device().type == "cpu":  # the README's figures
+    if results() == COMMITTED:  # the README's figures, of a CPU
         readme.main()
 
 
@@ -65,11 +68,11 @@ def main() -> None:
     command.add_argument("--only", nargs="+", choices=selection.RUNS, metavar="ESTIMATOR")
     command.add_argument("--seeds", nargs="+", type=int)
     commands.add_parser("tables")
-    for command in commands.choices.values():
-        command.add_argument("--device", default="auto")
-    options = vars(parser.parse_args())
+    for command in (parser, *commands.choices.values()):
+        add_options(command)
+    arguments = parser.parse_args()
+    options = use_options(arguments, COMMITTED if arguments.command else LOCAL)
     command = options.pop("command")
-    os.environ[DEVICE] = options.pop("device", "auto")
     if command == "papers":
         papers.main(**options)
         papers.table()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections import Counter
 from collections.abc import Callable, Mapping
 
@@ -11,7 +10,7 @@ import numpy as np
 
 from skdeepclust.cluster._base import BaseDeepClusterer
 
-from ._record import DEVICE, device, load, machine, results, run, versions
+from ._record import add_options, device, load, machine, results, run, use_options, versions
 
 COLUMNS = {
     "acc": "ACC",
@@ -51,9 +50,9 @@ class Bench:
         parser.add_argument("experiment", choices=[*experiments, "table"])
         parser.add_argument("--only", nargs="+", default=[], help="names of methods")
         parser.add_argument("--seeds", type=int, nargs="+", default=None)
-        parser.add_argument("--device", default="auto")
+        add_options(parser)
         arguments = parser.parse_args()
-        os.environ[DEVICE] = arguments.device
+        use_options(arguments)
         if arguments.experiment == "table":
             self.table()
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -29,9 +30,26 @@ from skdeepclust.metrics import (
 )
 from skdeepclust.training import computes_in_bfloat16, resolve_device
 
-RESULTS = Path(__file__).parent / "results"
-# The option --device, for the processes that benchmarks start too.
+COMMITTED = Path(__file__).parent / "results"
+# The options --device and --results, for the processes that benchmarks start too.
 DEVICE = "SKDEEPCLUST_BENCHMARK_DEVICE"
+RESULTS = "SKDEEPCLUST_BENCHMARK_RESULTS"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What every command takes."""
+    # Without defaults here, since a command's would undo what stands before it.
+    options = parser.add_argument_group(argument_default=argparse.SUPPRESS)
+    options.add_argument("--device", help="cpu, cuda or auto (the default)")
+    options.add_argument("--results", type=Path, metavar="FOLDER", help="where runs are kept")
+
+
+def use_options(arguments: argparse.Namespace, results: Path = COMMITTED) -> dict:
+    """Set them for this process and those that it starts; return the others."""
+    others = vars(arguments).copy()
+    os.environ[DEVICE] = others.pop("device", "auto")
+    os.environ[RESULTS] = str(others.pop("results", results).resolve())
+    return others
 
 
 def device() -> torch.device:
@@ -41,7 +59,9 @@ def device() -> torch.device:
 
 def results() -> Path:
     """The folder of results; figures of a GPU have their own."""
-    folder = RESULTS if device().type == "cpu" else RESULTS / device().type
+    folder = Path(os.environ.get(RESULTS, COMMITTED))
+    if device().type != "cpu":
+        folder /= device().type
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

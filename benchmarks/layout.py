@@ -18,7 +18,7 @@ import torch
 from skdeepclust.networks import AUTOENCODERS, CNNBackbone
 from skdeepclust.networks._convolutional import DoublingConv2d
 
-from ._record import RESULTS, machine, versions
+from ._record import COMMITTED, machine, versions
 
 BATCH, REPEATS = 128, 9
 SHAPES = [(1, 8, 8), (1, 28, 28), (1, 64, 64), (3, 32, 32)]
@@ -105,7 +105,7 @@ def main() -> None:
                     flush=True,
                 )
     record = {"batch": BATCH, "medians": rows, "versions": versions(), "machine": machine()}
-    (RESULTS / "layout.json").write_text(json.dumps(record, indent=1) + "\n")
+    (COMMITTED / "layout.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 if __name__ == "__main__":
