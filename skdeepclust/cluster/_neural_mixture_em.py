@@ -263,10 +263,10 @@ class NeuralMixtureEM(BaseDeepClusterer):
         paper's training, without a search.
     n_networks : int >= 1 or "auto", default='auto'
         Networks, trained one after another from so many mixtures each; the one with the best
-        unsupervised objective is kept, that of its start and twice that of its end. "auto" is 1 where copies are neighbours, there are none, or
-        a single mixture begins; elsewhere as many as it takes, but at most 3, until the best
-        mixtures of one agree on n_clusters clusters, of which the copies in the end tell .7 of what
-        they could.
+        unsupervised objective is kept, that of its best start and twice that of its end. "auto" is
+        1 where copies are neighbours, there are none, or a single mixture begins; elsewhere as many
+        as it takes, but at most 3, until the best mixtures of one agree on n_clusters clusters, of
+        which the copies in the end tell .7 of what they could.
     start_epochs : int >= 1 or "auto", default='auto'
         Epochs on each network before its best mixture goes on. "auto" makes 350 training steps, a
         part of an epoch where there are so many samples, but at most 40 epochs.
