@@ -123,14 +123,17 @@ class TrainingCurvesDisplay:
         ax.set_ylim(low, high + 0.12 * (high - low))  # room for the name of the phase
 
     def _plot_sizes(self, ax, sizes: list) -> None:
-        known = [i for i, epoch in enumerate(sizes) if epoch]
-        shares = np.array([sizes[i] for i in known], float)
-        shares = 100 * shares / shares.sum(1, keepdims=True)  # (n_known, K)
-        epochs = np.array(known) + 1
-        if len(known) == 1:  # an area needs two ends
-            epochs, shares = epochs + np.array([-0.5, 0.5]), np.repeat(shares, 2, 0)
-        colors = [color_of(cluster) for cluster in range(shares.shape[1])]
-        ax.stackplot(epochs, shares.T, colors=colors, edgecolor="white", linewidth=0.5)
+        for _, first, last in self._phases():  # clusters of another may be those of another network
+            known = [i for i in range(first - 1, last) if sizes[i]]
+            if not known:
+                continue
+            shares = np.array([sizes[i] for i in known], float)
+            shares = 100 * shares / shares.sum(1, keepdims=True)  # (n_known, K)
+            epochs = np.array(known) + 1
+            if len(known) == 1:  # an area needs two ends
+                epochs, shares = epochs + np.array([-0.5, 0.5]), np.repeat(shares, 2, 0)
+            colors = [color_of(cluster) for cluster in range(shares.shape[1])]
+            ax.stackplot(epochs, shares.T, colors=colors, edgecolor="white", linewidth=0.5)
         middle = shares[-1].cumsum() - shares[-1] / 2
         for cluster, share in enumerate(shares[-1]):
             if share >= 6:  # others have no room for their number

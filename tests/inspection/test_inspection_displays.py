@@ -67,6 +67,14 @@ def test_curves_show_phases_label_change_and_sizes(assert_readable):
     assert_readable(display.figure_)
 
 
+def test_sizes_of_one_phase_do_not_run_into_those_of_another():
+    """Another network's clusters are others, and in between there are none."""
+    sizes = TrainingCurvesDisplay(HISTORY + HISTORY).plot().axes_[-1]
+    spans = {tuple(area.get_paths()[0].get_extents().intervalx) for area in sizes.collections}
+    assert spans == {(5, 8), (13, 16)}
+    assert len(sizes.collections) == 2 * 3
+
+
 def test_quantities_that_never_differ_share_a_panel():
     history = [{"train_loss": x, "em": x, "objective": -x} for x in (1.0, 2.0)]
     display = TrainingCurvesDisplay(history).plot()
