@@ -22,7 +22,6 @@ from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wi
 
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust.cluster._neighbors import NeighborInformation
-from skdeepclust.cluster._neural_mixture_em import END_WEIGHT
 from skdeepclust.datasets import fetch_mnist
 from skdeepclust.metrics import silhouette_scorer
 from skdeepclust.model_selection import sweep_n_clusters
@@ -166,7 +165,7 @@ def best_of_three(runs) -> list[str]:
     acc, start, end = np.array([(r["acc"], *r["starts"], r["score"]) for r in runs]).T
     three = np.array(list(itertools.combinations(range(len(runs)), 3)))
     cells = []
-    for score in (start, end, start + END_WEIGHT * end, acc):
+    for score in (start, end, start + 2 * end, acc):
         chosen = acc[three[np.arange(len(three)), score[three].argmax(1)]]
         cells += [f"{chosen.mean():.3f} ({np.quantile(chosen, 0.1):.3f})"]
     return cells

@@ -71,10 +71,6 @@ MOST_EPOCHS, MOST_GIVEN_EPOCHS = 40, 80
 # where accuracy was .71 to .87. But on some data they agree on too little: of radiology images on
 # five clusters of six, of small digits on ten that copies told by half.
 MOST_NETWORKS, RUNNERS_UP, AGREED, WELL_TOLD = 3, 5, 0.98, 0.7
-# How often the end of a network counts beside its start, when networks are compared. Of 34 seeds on
-# small digits, MNIST and its long-tailed part, three networks each, ends alone chose another one in
-# five, and a worse one in all five; weights of 1.25 to 4 chose alike.
-END_WEIGHT = 2.0
 # What is found by training a network.
 OUTCOME = ("score", "n_iter", "converged", "stop_reason")
 # Samples of a cluster that a batch holds, where all are of a size, for what is found to be a start
@@ -263,10 +259,10 @@ class NeuralMixtureEM(BaseDeepClusterer):
         paper's training, without a search.
     n_networks : int >= 1 or "auto", default='auto'
         Networks, trained one after another from so many mixtures each; the one with the best
-        unsupervised objective is kept, that of its best start and twice that of its end. "auto" is
-        1 where copies are neighbours, there are none, or a single mixture begins; elsewhere as many
-        as it takes, but at most 3, until the best mixtures of one agree on n_clusters clusters, of
-        which the copies in the end tell .7 of what they could.
+        unsupervised objective is kept. "auto" is 1 where copies are neighbours, there are none, or
+        a single mixture begins; elsewhere as many as it takes, but at most 3, until the best
+        mixtures of one agree on n_clusters clusters, of which the copies in the end tell .7 of what
+        they could.
     start_epochs : int >= 1 or "auto", default='auto'
         Epochs on each network before its best mixture goes on. "auto" makes 350 training steps, a
         part of an epoch where there are so many samples, but at most 40 epochs.
@@ -324,7 +320,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
     history_ : skorch.history.History
         A dict per epoch: phase, train_loss, em, consistency, label_change, cluster_sizes, dur; in
         the last epoch of each network's phase "explore" also the unsupervised objective of each
-        start, start_scores, and in that of its phase "cluster" the mixture's, objective.
+        start, start_scores, and in that of its phase "cluster" the mixture's, objective, which is
+        best for the network that was kept.
     module_ : torch.nn.Module
         The trained network.
     input_shape_ : tuple of int
@@ -621,9 +618,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
     def _compare(self, run: Run) -> None:
         """Keep the mixture if it is the best of those trained so far, each on its network."""
         memory = run.memory
-        found = memory["start_score"] + END_WEIGHT * run.score
-        if found > memory.get("most_found", -math.inf):
-            memory["most_found"] = found
+        if run.score > memory.get("best_score", -math.inf):
             memory["best"] = copied(run.module.state_dict())
             memory |= {f"best_{name}": getattr(run, name) for name in OUTCOME}
         well = run.score >= WELL_TOLD * math.log(self.n_clusters)
