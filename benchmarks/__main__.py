@@ -1,7 +1,7 @@
 """``python -m benchmarks``: where the package stands.
 
 Without a command: our estimators and their peers on the smaller data, one seed, measured here in
-half an hour, and the table of it. Its runs are kept in ``benchmarks/local``, which git ignores. All
+some forty minutes, and the table of it. Its runs are kept in ``benchmarks/local``, which git ignores. All
 other commands keep theirs in ``benchmarks/results``, where ours are, unless ``--results`` names
 another folder.
 
