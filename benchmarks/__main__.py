@@ -1,9 +1,9 @@
 """``python -m benchmarks``: where the package stands.
 
 Without a command: our estimators and their peers on the smaller data, one seed, measured here in
-some forty minutes, and the table of it. Its runs are kept in ``benchmarks/local``, which git ignores. All
-other commands keep theirs in ``benchmarks/results``, where ours are, unless ``--results`` names
-another folder.
+some forty minutes, and the table of it. Its runs are kept in ``benchmarks/local``, which git
+ignores. All other commands keep theirs in ``benchmarks/results``, where ours are, unless
+``--results`` names another folder.
 
     python -m benchmarks peers --budget full        all data sets, three seeds: hours on two cores
     python -m benchmarks papers --budget quick      the papers' rows on subsets; default, full

@@ -74,8 +74,8 @@ MOST_NETWORKS, RUNNERS_UP, AGREED, WELL_TOLD = 3, 5, 0.98, 0.7
 # What neighbours tell of a network's clusters counts so much beside what copies tell, by which it
 # was trained. The best of three networks had a mean accuracy of .961 on small digits, .978 on 5,000
 # of MNIST and .872 on its long-tailed part (trials, 34 seeds), by copies alone .957, .973 and .858,
-# and at most .962, .979 and .873; of runs of one network each, any three: .958, .984 and .867; .956,
-# .977 and .814; .960, .984 and .872.
+# and at most .962, .979 and .873; of runs of one network each, any three: .958, .984 and .867,
+# .956, .977 and .814, .960, .984 and .872.
 NEIGHBOR_WEIGHT = 2.0
 # What is found by training a network.
 OUTCOME = ("score", "n_iter", "converged", "stop_reason")

@@ -14,7 +14,7 @@ from torch import nn
 
 from skdeepclust import NeuralMixtureEM
 from skdeepclust.cluster import _neural_mixture_em, _start
-from skdeepclust.cluster._neighbors import find_neighbors
+from skdeepclust.cluster._neighbors import NeighborInformation, find_neighbors
 from skdeepclust.cluster._neural_mixture_em import agreement, score_bound
 from skdeepclust.cluster._run import copied
 from skdeepclust.exceptions import DeadClusterWarning
@@ -369,7 +369,9 @@ def test_the_best_of_several_networks_is_kept(images):
 
         def _cluster(self, run):
             super()._cluster(run)
-            ends.append((run.score, copied(run.module.backbone.state_dict())))
+            labels = run.map(run.module.assign).argmax(1)
+            neighbors = NeighborInformation(run.rows.X)(labels, 3)
+            ends.append((run.score, neighbors, copied(run.module.backbone.state_dict())))
 
     quick, best = {**SMALL, "start_epochs": 4, "max_epochs": 2, "tol": 0.0}, []
     for seed in range(3):
@@ -377,12 +379,12 @@ def test_the_best_of_several_networks_is_kept(images):
         model = Spy(3, n_networks=3, random_state=seed, **quick).fit(images)
         starts = searches(model)
         assert [len(each) for each in starts] == [SMALL["n_starts"]] * 3
-        scores = [score for score, _ in ends]
+        scores = [score for score, _, _ in ends]
         assert len(scores) == 3
-        best.append(int(np.argmax(scores)))
-        assert model.restart_scores_.tolist() == [max(scores)]
+        best.append(int(np.argmax([score + 2 * neighbors for score, neighbors, _ in ends])))
+        assert model.restart_scores_.tolist() == [scores[best[-1]]]
         kept = model.module_.backbone.state_dict()
-        same = [all(torch.equal(net[n], kept[n]) for n in kept) for _, net in ends]
+        same = [all(torch.equal(net[n], kept[n]) for n in kept) for *_, net in ends]
         assert same == [i == best[-1] for i in range(3)]
         assert model.n_iter_ == 2  # of the kept one
         # None goes on from the labels of another.
@@ -393,6 +395,36 @@ def test_the_best_of_several_networks_is_kept(images):
         assert searches(alone) == starts[:1]
         assert alone.restart_scores_.tolist() == scores[:1]
     assert set(best) != {2}  # so that it is not just the last one
+
+
+@pytest.mark.parametrize(
+    ("params", "scores", "neighbors", "kept"),
+    [
+        ({}, (1.4, 1.5), (1.0, 0.9), 0),
+        ({}, (1.4, 1.5), (1.0, 0.96), 1),
+        ({"augment": "neighbors"}, (1.4, 1.5), (1.0, 0.9), 1),  # the score has them
+        ({"augment": None}, (1.4, 1.5), (1.0, 0.9), 1),  # and here it is of another kind
+        ({"n_networks": 1}, (1.4,), (1.0,), 0),
+    ],
+)
+def test_what_networks_are_compared_by(images, params, scores, neighbors, kept, monkeypatch):
+    told, told_by_neighbors = iter(scores), iter(neighbors)
+    monkeypatch.setattr(
+        NeighborInformation, "__call__", lambda self, labels, n_clusters: next(told_by_neighbors)
+    )
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _compare(self, run):
+            run.score = next(told)
+            super()._compare(run)
+
+    quick = {"start_epochs": 1, "max_epochs": 1, "init": "random", "n_networks": 2}
+    model = Spy(3, random_state=0, **SMALL | quick | params).fit(images)
+    assert model.restart_scores_.tolist() == [scores[kept]]
+    unasked = list(told_by_neighbors)
+    assert len(unasked) == (len(neighbors) if params else 0)
 
 
 ELSEWHERE, ALIKE = [0.93, 0.97, 0.99, 0.97, 0.99], [0.93, 0.99, 0.99, 1.0, 1.0]
