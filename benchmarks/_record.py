@@ -30,7 +30,7 @@ from skdeepclust.metrics import (
 )
 from skdeepclust.training import computes_in_bfloat16, resolve_device
 
-COMMITTED = Path(__file__).parent / "results"
+COMMITTED = Path(__file__).resolve().parent / "results"
 # The options --device and --results, for the processes that benchmarks start too.
 DEVICE = "SKDEEPCLUST_BENCHMARK_DEVICE"
 RESULTS = "SKDEEPCLUST_BENCHMARK_RESULTS"
