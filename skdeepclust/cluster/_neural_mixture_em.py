@@ -535,7 +535,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
         """How many are trained unless the first do well."""
         if self.n_networks != "auto":
             return int(self.n_networks)
-        return 1 if self.n_starts == 1 or self._copies() in (None, "neighbors") else MOST_NETWORKS
+        return MOST_NETWORKS if self.n_starts > 1 and self._warps() else 1
 
     def _searches(self) -> bool:
         return self.n_starts * self._most_networks() > 1
@@ -545,6 +545,10 @@ class NeuralMixtureEM(BaseDeepClusterer):
         if self.augment == "auto":
             return "strong_affine" if len(self.input_shape_) == 3 else "neighbors"
         return self.augment
+
+    def _warps(self) -> bool:
+        """Whether copies are made of the samples themselves."""
+        return self._copies() not in (None, "neighbors")
 
     def _make_transform(self, run: Run) -> Callable[[Tensor, Tensor], Tensor] | None:
         """What gives the transformed samples of eq. 7, or None."""
@@ -634,7 +638,7 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _told(self, run: Run) -> float:
         """What networks are compared by: warped copies, and neighbours, which no one trained on."""
-        if self._copies() in (None, "neighbors"):
+        if not self._warps():
             return run.score
         labels = run.map(run.module.assign).argmax(1)
         return run.score + NEIGHBOR_WEIGHT * run.information(labels, self.n_clusters)
