@@ -371,7 +371,8 @@ def test_the_best_of_several_networks_is_kept(images):
             super()._cluster(run)
             labels = run.map(run.module.assign).argmax(1)
             neighbors = NeighborInformation(run.rows.X)(labels, 3)
-            ends.append((run.score, neighbors, copied(run.module.backbone.state_dict())))
+            score = run.net.history[-1]["score"]
+            ends.append((score + 2 * neighbors, copied(run.module.backbone.state_dict())))
 
     quick, best = {**SMALL, "start_epochs": 4, "max_epochs": 2, "tol": 0.0}, []
     for seed in range(3):
@@ -379,12 +380,13 @@ def test_the_best_of_several_networks_is_kept(images):
         model = Spy(3, n_networks=3, random_state=seed, **quick).fit(images)
         starts = searches(model)
         assert [len(each) for each in starts] == [SMALL["n_starts"]] * 3
-        scores = [score for score, _, _ in ends]
-        assert len(scores) == 3
-        best.append(int(np.argmax([score + 2 * neighbors for score, neighbors, _ in ends])))
-        assert model.restart_scores_.tolist() == [scores[best[-1]]]
+        objectives = [row["objective"] for row in model.history_ if "objective" in row]
+        assert objectives == [objective for objective, _ in ends]
+        assert len(objectives) == 3
+        best.append(int(np.argmax(objectives)))
+        assert model.restart_scores_.tolist() == [max(objectives)]
         kept = model.module_.backbone.state_dict()
-        same = [all(torch.equal(net[n], kept[n]) for n in kept) for *_, net in ends]
+        same = [all(torch.equal(net[n], kept[n]) for n in kept) for _, net in ends]
         assert same == [i == best[-1] for i in range(3)]
         assert model.n_iter_ == 2  # of the kept one
         # None goes on from the labels of another.
@@ -393,22 +395,29 @@ def test_the_best_of_several_networks_is_kept(images):
         # What one network alone would have found is among them.
         alone = NeuralMixtureEM(3, n_networks=1, random_state=seed, **quick).fit(images)
         assert searches(alone) == starts[:1]
-        assert alone.restart_scores_.tolist() == scores[:1]
+        assert alone.restart_scores_.tolist() == objectives[:1]
     assert set(best) != {2}  # so that it is not just the last one
 
 
+SCORES = (1.4, 1.5)
+PLAIN = {"init": "random", "n_networks": 2}
+RESTARTED = {"init": "random", "n_networks": 1, "n_init": 2}
+
+
+@pytest.mark.parametrize("several", [PLAIN, RESTARTED])
 @pytest.mark.parametrize(
-    ("params", "scores", "neighbors", "kept"),
+    ("params", "neighbors", "objectives"),
     [
-        ({}, (1.4, 1.5), (1.0, 0.9), 0),
-        ({}, (1.4, 1.5), (1.0, 0.96), 1),
-        ({"augment": "neighbors"}, (1.4, 1.5), (1.0, 0.9), 1),  # the score has them
-        ({"augment": None}, (1.4, 1.5), (1.0, 0.9), 1),  # and here it is of another kind
-        ({"n_networks": 1}, (1.4,), (1.0,), 0),
+        ({}, (1.0, 0.9), (3.4, 3.3)),
+        ({}, (1.0, 0.96), (3.4, 3.42)),
+        ({"augment": "neighbors"}, (1.0, 0.9), SCORES),  # the score has them
+        ({"augment": None}, (1.0, 0.9), SCORES),  # and here it is of another kind
     ],
 )
-def test_what_networks_are_compared_by(images, params, scores, neighbors, kept, monkeypatch):
-    told, told_by_neighbors = iter(scores), iter(neighbors)
+def test_what_networks_and_restarts_are_compared_by(
+    images, several, params, neighbors, objectives, monkeypatch
+):
+    told, told_by_neighbors = iter(SCORES), iter(neighbors)
     monkeypatch.setattr(
         NeighborInformation, "__call__", lambda self, labels, n_clusters: next(told_by_neighbors)
     )
@@ -416,13 +425,23 @@ def test_what_networks_are_compared_by(images, params, scores, neighbors, kept, 
     class Spy(NeuralMixtureEM):
         __init__ = NeuralMixtureEM.__init__
 
-        def _compare(self, run):
-            run.score = next(told)
-            super()._compare(run)
+        def _unsupervised_scores(self, run, heads):
+            scores, labels = super()._unsupervised_scores(run, heads)
+            if heads is run.module.mixture:
+                scores = torch.tensor([next(told)], dtype=torch.float64)
+            return scores, labels
 
-    quick = {"start_epochs": 1, "max_epochs": 1, "init": "random", "n_networks": 2}
-    model = Spy(3, random_state=0, **SMALL | quick | params).fit(images)
-    assert model.restart_scores_.tolist() == [scores[kept]]
+    quick = SMALL | {"start_epochs": 1, "max_epochs": 1} | several
+    model = Spy(3, random_state=0, **quick, **params).fit(images)
+    best = max(objectives)
+    if several is RESTARTED:
+        assert model.restart_scores_.tolist() == pytest.approx(objectives)
+    else:
+        assert model.restart_scores_.tolist() == pytest.approx([best])
+    ended = [row for row in model.history_ if "objective" in row]
+    assert max(row["objective"] for row in ended) == pytest.approx(best)
+    kept = max(ended, key=lambda row: row["objective"])
+    assert kept["score"] == SCORES[objectives.index(best)]
     unasked = list(told_by_neighbors)
     assert len(unasked) == (len(neighbors) if params else 0)
 
@@ -615,7 +634,7 @@ def test_training_that_makes_it_worse_is_taken_back(blobs):
 
     model = Spoilt(3, random_state=0, **SMALL).fit(X)
     starts = next(row["start_scores"] for row in model.history_ if "start_scores" in row)
-    assert model.history_[-1]["objective"] < max(starts)
+    assert model.history_[-1]["score"] == max(starts)
     assert model.restart_scores_[0] == max(starts)
     assert adjusted_rand_score(y, model.labels_) == 1
 

@@ -235,7 +235,9 @@ def test_clusters_that_copies_do_not_tell_are_no_start(n_clusters, score, expect
     """Nor is any among so many that batches hold few of each."""
 
     def trained(self, rows, seed, interrupt):
-        found = Run(None, seed, torch.device("cpu"), score=score)
+        found = Run(None, seed, torch.device("cpu"))
+        kept, other = {"score": score, "objective": -1}, {"score": 0.1 - score, "objective": -2}
+        found.history = [{"phase": "explore"}, kept, {"phase": "explore"}, other]
         found.labels = torch.arange(len(rows)) % n_clusters
         return found
 
