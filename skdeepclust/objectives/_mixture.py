@@ -167,6 +167,59 @@ def joint_information(joint: Tensor, penalty: float = 0.0) -> Tensor:
     return entropy(share) - (1 + penalty) * conditional
 
 
+def join_clusters(joint: Tensor, n_clusters: int, penalty: float = 0.0) -> Tensor:
+    """Join clusters by pairs, each time the two that leave most of :func:`joint_information`.
+
+    As components of a mixture are combined to clusters by entropy (Baudry, Raftery, Celeux, Lo and
+    Gottardo, 2010), with that of copies in place of the posterior's.
+
+    Parameters
+    ----------
+    joint : Tensor of shape (n_finer, n_finer)
+        How often each pair of clusters is that of a sample and its copy.
+    n_clusters : int
+        How many are left, at most n_finer.
+    penalty : float >= 0, default=0.0
+        β.
+
+    Returns
+    -------
+    Tensor of shape (n_finer,), int64
+        For each cluster the one that it is part of, from 0 to n_clusters - 1.
+    """
+    joint = ((joint + joint.T) / 2).double()
+    part_of = torch.arange(len(joint), device=joint.device)
+    while len(joint) > n_clusters:
+        gain = _gain_of_joining(joint, penalty)
+        gain.fill_diagonal_(-torch.inf)
+        kept, other = sorted(divmod(gain.argmax().item(), len(joint)))
+        joint[kept] += joint[other]
+        joint[:, kept] += joint[:, other]
+        rest = torch.arange(len(joint), device=joint.device) != other
+        joint = joint[rest][:, rest]
+        part_of[part_of == other] = kept
+        part_of[part_of > other] -= 1
+    return part_of
+
+
+def _gain_of_joining(joint: Tensor, penalty: float) -> Tensor:
+    """By how much each pair's union changes the information of a symmetric joint, (K, K)."""
+
+    def united(x: Tensor, y: Tensor) -> Tensor:  # change of the sum of -p log p
+        return x.xlogy(x) + y.xlogy(y) - (x + y).xlogy(x + y)
+
+    share, own = joint.sum(1), joint.diagonal()
+    of_share = united(share.unsqueeze(1), share)
+    # Of the row and the column, less what they have in common, which becomes one entry.
+    rows = united(joint.unsqueeze(1), joint)  # (K, K, K)
+    mine = torch.arange(len(joint), device=joint.device)
+    rows = rows.sum(2) - rows[mine.unsqueeze(1), mine, mine.unsqueeze(1)] - rows[:, mine, mine]
+    block = own.unsqueeze(1) + own + 2 * joint
+    entropies = own.xlogy(own)
+    of_block = entropies.unsqueeze(1) + entropies + 2 * joint.xlogy(joint) - block.xlogy(block)
+    return (2 + penalty) * of_share - (1 + penalty) * (2 * rows + of_block)
+
+
 def information_loss(posterior: Tensor, posterior_tr: Tensor, prior: Tensor) -> Tensor:
     """``H(c | c') + KL(c ‖ prior)`` of the clusters c of samples and c' of their copies, in nats.
 

@@ -6,7 +6,6 @@ import warnings
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from skorch.callbacks import Callback
@@ -475,7 +474,8 @@ def test_how_many_networks_are_trained(images, params, agreed, least, networks, 
             scores, labels = super()._unsupervised_scores(run, heads)
             if len(scores) > 1:
                 best.append(labels[:, scores.argmax()].numpy())
-            return scores, labels
+                return scores, labels
+            return scores, torch.arange(3)  # none empty, after which no starts would be compared
 
     def rand_index(first, other):
         asked.append(first)
@@ -493,36 +493,74 @@ def test_how_many_networks_are_trained(images, params, agreed, least, networks, 
         assert np.array_equal(first, best[i // 5])
 
 
-def test_clusterings_that_leave_most_clusters_empty_come_last(images):
+def test_clusterings_that_leave_most_clusters_empty_come_last():
     """However sure they are; of six clusters three are enough."""
-    found = []
-
-    class Heads:
-        """Of three clusterings: by two and one clusters, sure, and by three that copies cross."""
-
-        calls = 0
-
-        def __call__(self, z):
-            return torch.arange(len(z))
-
-        def posterior(self, place):
-            self.calls += 1
-            crossed = place + (self.calls % 2) * (place % 4 == 0)
-            return F.one_hot(torch.stack([place % 2, 0 * place, crossed % 3], 1), 6)
-
-    class Spy(NeuralMixtureEM):
-        __init__ = NeuralMixtureEM.__init__
-
-        def _unsupervised_scores(self, run, heads):
-            found.append(super()._unsupervised_scores(run, Heads())[0])
-            return super()._unsupervised_scores(run, heads)
-
-    Spy(6, n_starts=2, n_networks=1, start_epochs=1, max_epochs=1, random_state=0).fit(images)
-    two, one, three = found[0].tolist()
+    model, place = NeuralMixtureEM(6), torch.arange(10_000)
+    model.input_shape_ = (1, 8, 8)
+    # By two and one clusters, sure, and by three that copies cross.
+    labels = torch.stack([place % 2, 0 * place, place % 3], 1)
+    labels_tr = torch.stack([place % 2, 0 * place, (place + (place % 4 == 0)) % 3], 1)
+    two, one, three = model._told_by_copies(labels, labels_tr).tolist()
     lower = 4 * math.log(6)  # the range of scores
     assert two == pytest.approx(math.log(2) - lower, abs=1e-3)
     assert one == pytest.approx(-lower, abs=1e-3)
     assert -3 * math.log(3) < three < math.log(2)
+
+
+def left_empty(monkeypatch):
+    """Networks that end with clusters from 0 to 2 alone, as far as one can see."""
+    scores = NeuralMixtureEM._unsupervised_scores
+
+    def seen(self, run, heads):
+        found, labels = scores(self, run, heads)
+        return found, labels.clamp(max=2) if heads is run.module.mixture else labels
+
+    monkeypatch.setattr(NeuralMixtureEM, "_unsupervised_scores", seen)
+
+
+@pytest.mark.parametrize(
+    ("params", "empty", "n_finer"),
+    [
+        ({}, True, 8),
+        ({}, False, 0),
+        ({"batch_size": 32}, True, 6),  # of fewer samples than five a batch tells nothing
+        ({"batch_size": 20}, True, 0),
+        ({"prior": "uniform"}, True, 0),
+        ({"prior": "estimated"}, True, 0),
+        ({"augment": "neighbors", "init": "random"}, True, 0),
+    ],
+)
+def test_starts_have_more_clusters_where_a_network_left_some_empty(
+    images, params, empty, n_finer, monkeypatch
+):
+    searched, begun = [], []
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _search(self, run, heads):
+            searched.append(heads.n_clusters)
+            super()._search(run, heads)
+
+        def _begin_from(self, run, z, labels):
+            super()._begin_from(run, z, labels)
+            mixture = run.module.mixture
+            begun.append((labels, mixture.log_prior.exp().squeeze(0), mixture.estimates_prior))
+
+    if empty:
+        left_empty(monkeypatch)
+    quick = {"n_starts": 4, "start_epochs": 10, "max_epochs": 1, "batch_size": 64}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeadClusterWarning)
+        model = Spy(4, n_networks=3, random_state=0, **{**quick, **params}).fit(images)
+    assert searched == [4, *[n_finer or 4] * 2]
+    assert [len(scores) for scores in searches(model)] == [4] * 3
+    assert len(begun) == (2 if n_finer else 0)
+    for labels, shares, estimated in begun:
+        found = torch.bincount(labels, minlength=4).clamp(min=1)
+        torch.testing.assert_close(shares, found / found.sum())
+        assert estimated.item()
+    assert model.module_.starts is model.module_.finer is None
 
 
 def test_starts_are_compared_by_how_they_label_the_same_samples():

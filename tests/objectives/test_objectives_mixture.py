@@ -3,6 +3,7 @@ gradients, and what must always hold."""
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -14,6 +15,7 @@ from skdeepclust.objectives import (
     consistency_kl,
     expected_log_density,
     information_loss,
+    join_clusters,
     joint_information,
     mixture_log_likelihood,
     mixture_log_posterior,
@@ -436,6 +438,46 @@ def test_pair_shares_are_a_confusion_matrix(rng):
         expected = confusion_matrix(labels[:, h], labels_tr[:, h], labels=range(K)) / 40
         np.testing.assert_allclose(found[h], expected, rtol=1e-6)
         assert torch.equal(pair_shares(labels[:, h], labels_tr[:, h], K), found[h])
+
+
+@pytest.mark.parametrize("penalty", [0.0, 3.0])
+@pytest.mark.parametrize("n_empty", [0, 2])
+@pytest.mark.parametrize("seed", range(5))
+def test_clusters_are_joined_by_what_each_union_leaves(penalty, n_empty, seed):
+    rng = np.random.RandomState(seed)
+    joint = rng.rand(7, 7) ** 4
+    joint[:n_empty] = joint[:, :n_empty] = 0
+    joint /= joint.sum()
+    both_ways = (joint + joint.T) / 2
+
+    def information(groups):
+        """H(c) - (1 + β) H(c | c') from how often each pair of groups occurs."""
+        pairs = [[sum(both_ways[c, d] for c in g for d in h) for h in groups] for g in groups]
+        share = [sum(row) for row in pairs]
+        entropy = -sum(p * math.log(p) for p in share if p > 0)
+        of_pairs = -sum(p * math.log(p) for row in pairs for p in row if p > 0)
+        return entropy - (1 + penalty) * (of_pairs - entropy)
+
+    groups = [{c} for c in range(7)]
+    for left in range(7, 0, -1):
+        part_of = join_clusters(torch.from_numpy(joint), left, penalty).tolist()
+        found = [{c for c in range(7) if part_of[c] == i} for i in range(left)]
+        if left < 7:  # where two unions leave as much, either
+            pairs = itertools.combinations(groups, 2)
+            unions = [[g for g in groups if g not in pair] + [pair[0] | pair[1]] for pair in pairs]
+            assert sorted(map(sorted, found)) in [sorted(map(sorted, union)) for union in unions]
+            assert information(found) == pytest.approx(max(map(information, unions)), abs=1e-9)
+        groups = found
+    assert all(groups)
+
+
+def test_parts_that_copies_cross_are_joined():
+    """Whatever their sizes: three classes, of which the largest is in three parts."""
+    joint = torch.zeros(5, 5)
+    joint[:3, :3] = 0.8 / 9
+    joint[3, 3], joint[4, 4] = 0.15, 0.05
+    assert join_clusters(joint, 3, 3.0).tolist() == [0, 0, 0, 1, 2]
+    assert joint.sum() == 1  # as it was
 
 
 @pytest.mark.parametrize("penalty", [0.0, 3.0])
