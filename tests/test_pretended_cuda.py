@@ -165,6 +165,18 @@ SELF_TRAINING = {"hidden_dims": (8, 4), "latent_dim": 3, "pretrain_epochs": 2, "
 MIXTURE = {"hidden_dims": (8,), "latent_dim": 3, "n_starts": 2, "start_epochs": 2, "max_epochs": 2}
 GAN = {"hidden_dims": (8, 8), "max_epochs": 2}
 PAPERS_GAME = {"adversarial_loss": "wasserstein", "critic_steps": 5, "classifier_steps": 4}
+
+
+class LeavesEmpty(NeuralMixtureEM):
+    """A cluster of every network, so that the next one's starts have more."""
+
+    __init__ = NeuralMixtureEM.__init__
+
+    def _unsupervised_scores(self, run, heads):
+        scores, labels = super()._unsupervised_scores(run, heads)
+        return scores, labels.clamp(max=1) if heads is run.module.mixture else labels
+
+
 VECTORS = {
     "StatDEC": StatDEC(3, **SELF_TRAINING),
     "StatDEC, layer by layer": StatDEC(3, pretrain="layer_wise", variational=True, **SELF_TRAINING),
@@ -179,6 +191,7 @@ PICTURES = {
     "StatDEC": StatDEC(3, network="cnn", augment="affine", **SELF_TRAINING),
     "DVC": DVC(3, augment="image", **SELF_TRAINING),
     "NeuralMixtureEM": NeuralMixtureEM(3, preprocess="sobel", **MIXTURE),
+    "NeuralMixtureEM, joined": LeavesEmpty(3, n_networks=2, **MIXTURE),
     "PreciseFeatureGAN": PreciseFeatureGAN(3, **GAN),
     "PreciseFeatureGAN, convolutions": PreciseFeatureGAN(3, network="cnn", **GAN),
 }
