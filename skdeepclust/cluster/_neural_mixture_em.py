@@ -87,9 +87,10 @@ FINER = 2
 NEIGHBOR_WEIGHT = 2.0
 # What is found by training a network.
 OUTCOME = ("score", "n_iter", "converged", "stop_reason")
-# Samples of a cluster that a batch holds, where all are of a size, for what is found to be a start
-# of another training. Forty faces, of which it holds three each, are told worse than by that
-# training alone (trials: .55 and .58 for .77 and .79).
+# Samples of a cluster that a batch holds at least, where all are of a size: of more clusters than
+# are asked for, and of those that are found to be a start of another training. Forty faces, of
+# which it holds three each, are told worse than by that training alone (trials: .55 and .58 for
+# .77 and .79).
 LEAST_IN_BATCH = 5
 
 
@@ -528,8 +529,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
             for n_heads in (self.n_starts, 1)
         )
         backbone = make_backbone(self.network, shape, self.latent_dim, self.hidden_dims)
-        n_finer, finer = self._n_finer(n_samples), None
-        if n_finer > self.n_clusters:
+        finer = None
+        if n_finer := self._n_finer(n_samples):
             shares = torch.full((n_finer,), 1 / n_finer)
             finer = MixtureHeads(self.latent_dim, self.n_starts, n_finer, shares, 0, **settings)
         return backbone, starts if self._searches() else None, finer, mixture
@@ -541,10 +542,13 @@ class NeuralMixtureEM(BaseDeepClusterer):
 
     def _n_finer(self, n_samples: int) -> int:
         """How many clusters starts have where another network left some empty; 0 if no more."""
-        if self.n_starts == 1 or self.prior != "auto" or not self._warps():
+        unknown = isinstance(self.prior, str) and self.prior == "auto"
+        searched = self.n_starts > 1 and self._most_networks() > 1
+        if not (unknown and searched and self._warps()):
             return 0
         most = self._resolve_batch_size(n_samples) // LEAST_IN_BATCH
-        return min(FINER * self.n_clusters, most) if self._most_networks() > 1 else 0
+        n_finer = min(FINER * self.n_clusters, most)
+        return n_finer if n_finer > self.n_clusters else 0
 
     def _n_estimating(self, prior: str, n_heads: int) -> int:
         """How many of so many mixtures estimate their prior."""
@@ -813,9 +817,10 @@ class NeuralMixtureEM(BaseDeepClusterer):
         labels = clusters_of(heads, z)
         if z_tr is not None:
             return self._told_by_copies(labels, clusters_of(heads, z_tr)), labels
-        scores = heads(z)
-        density = expected_log_density(heads.posterior(scores), scores, run.module.gamma)  # eq. 6
-        return density.mean(0), labels
+        scores = map(heads, z.split(INFERENCE_BATCH))
+        gamma = run.module.gamma
+        parts = [expected_log_density(heads.posterior(a), a, gamma) for a in scores]  # eq. 6
+        return torch.cat(parts).mean(0), labels
 
     @torch.inference_mode()
     def _pairs(self, run: Run) -> tuple[Tensor, Tensor | None]:

@@ -517,6 +517,7 @@ def test_clusterings_that_leave_most_clusters_empty_come_last():
         ({"batch_size": 20}, True, 0),
         ({"prior": "uniform"}, True, 0),
         ({"prior": "estimated"}, True, 0),
+        ({"prior": np.full(4, 0.25)}, True, 0),
         ({"augment": "neighbors", "init": "random"}, True, 0),
     ],
 )
