@@ -559,6 +559,50 @@ def test_starts_have_more_clusters_where_a_network_left_some_empty(
     assert model.module_.starts is model.module_.finer is None
 
 
+def test_joined_starts_find_classes_of_unequal_sizes(monkeypatch):
+    """Their score is that of the classes themselves, whose copies never cross."""
+    monkeypatch.setattr(_neural_mixture_em, "SCORED_SAMPLES", 1000)  # for the time
+    sizes, rng = np.array([120, 30, 18]), np.random.RandomState(0)
+    y = np.repeat(range(3), sizes)
+    patterns = rng.randint(0, 200, (3, 1, 8, 8))
+    X = (patterns[y] + rng.randint(0, 50, (len(y), 1, 8, 8))).astype(np.uint8)
+    ends = []
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _cluster(self, run):
+            super()._cluster(run)
+            ends.append(run.map(run.module.assign).argmax(1).numpy())
+            run.memory["left_empty"] = True
+
+    quick = {"n_starts": 8, "start_epochs": 40, "max_epochs": 10, "batch_size": 42}
+    model = Spy(3, n_networks=2, augment="affine", random_state=0, **quick).fit(X)
+    assert adjusted_rand_score(y, ends[1]) == 1
+    share = sizes / sizes.sum()
+    assert max(searches(model)[1]) == pytest.approx(-(share * np.log(share)).sum(), abs=0.05)
+
+
+def test_that_joined_starts_agree_ends_no_search(images, monkeypatch):
+    """As they may where all are wrong; the first network's agreed, and was told badly."""
+    scores = iter((-9.0, 9.0, 9.0))
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _unsupervised_scores(self, run, heads):
+            found, labels = super()._unsupervised_scores(run, heads)
+            if heads is run.module.mixture:
+                return torch.tensor([next(scores)]), torch.arange(2)
+            return found, labels % 3
+
+    monkeypatch.setattr(_neural_mixture_em, "SCORED_SAMPLES", 500)  # for the time
+    monkeypatch.setattr(_neural_mixture_em, "adjusted_rand_score", lambda first, other: 1)
+    monkeypatch.setattr(_neural_mixture_em, "WELL_TOLD", 5.0)
+    quick = {"n_starts": 8, "start_epochs": 20, "max_epochs": 1, "batch_size": 60}
+    assert len(searches(Spy(3, random_state=0, **quick).fit(images))) == 3
+
+
 def test_starts_are_compared_by_how_they_label_the_same_samples():
     labels = torch.tensor([[0, 1, 1], [0, 1, 0], [1, 0, 1], [1, 0, 0]])
     assert agreement(labels[:, :2]) == 1
