@@ -566,7 +566,7 @@ def test_joined_starts_find_classes_of_unequal_sizes(monkeypatch):
     y = np.repeat(range(3), sizes)
     patterns = rng.randint(0, 200, (3, 1, 8, 8))
     X = (patterns[y] + rng.randint(0, 50, (len(y), 1, 8, 8))).astype(np.uint8)
-    ends = []
+    ends, compared, remembered = [], [], []
 
     class Spy(NeuralMixtureEM):
         __init__ = NeuralMixtureEM.__init__
@@ -576,11 +576,24 @@ def test_joined_starts_find_classes_of_unequal_sizes(monkeypatch):
             ends.append(run.map(run.module.assign).argmax(1).numpy())
             run.memory["left_empty"] = True
 
+        def _told_by_copies(self, *sides):
+            compared.append(sides)
+            return super()._told_by_copies(*sides)
+
+        def _remember_start(self, run, score):
+            super()._remember_start(run, score)
+            anew = self._unsupervised_scores(run, run.module.mixture)[0].item()
+            remembered.append((score, anew))
+
     quick = {"n_starts": 8, "start_epochs": 40, "max_epochs": 10, "batch_size": 42}
     model = Spy(3, n_networks=2, augment="affine", random_state=0, **quick).fit(X)
     assert adjusted_rand_score(y, ends[1]) == 1
     share = sizes / sizes.sum()
     assert max(searches(model)[1]) == pytest.approx(-(share * np.log(share)).sum(), abs=0.05)
+    starts = [sides for sides in compared if sides[0].shape[1] == 8]
+    assert [torch.equal(*sides) for sides in starts] == [False] * 2  # some cross a few
+    score, anew = remembered[1]  # of the mixture that goes on
+    assert score == pytest.approx(anew, abs=0.1)
 
 
 def test_that_joined_starts_agree_ends_no_search(images, monkeypatch):
