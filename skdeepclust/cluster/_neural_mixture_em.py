@@ -648,10 +648,8 @@ class NeuralMixtureEM(BaseDeepClusterer):
         labels, labels_tr = clusters_of(finer, z), clusters_of(finer, z_tr)
         joints = pair_shares(labels, labels_tr, finer.n_clusters)
         joined = [join_clusters(joint, self.n_clusters, WARP_PENALTY) for joint in joints]
-        labels, labels_tr = (
-            torch.stack([group[found] for group, found in zip(joined, side.T, strict=True)], 1)
-            for side in (labels, labels_tr)
-        )
+        part_of = torch.stack(joined, 1)  # (n_finer, n_heads)
+        labels, labels_tr = part_of.gather(0, labels), part_of.gather(0, labels_tr)
         scores = self._told_by_copies(labels, labels_tr)
         run.net.record("start_scores", scores.tolist())
         self._begin_from(run, z, labels[:, scores.argmax()])
@@ -710,15 +708,17 @@ class NeuralMixtureEM(BaseDeepClusterer):
                 memory["left_empty"] = True
             self._compare(run)
 
-    @torch.inference_mode()
     def _told_by_neighbors(self, run: Run) -> float:
         """What they tell of clusters that were trained by warped copies; 0 for others."""
         if not self._warps():
             return 0.0
-        module, rows, information = run.module.eval(), run.rows, run.information
-        labels = torch.zeros(len(rows), dtype=torch.int64, device=run.device)
-        for index in information.chosen.split(inference_batch(rows.X.shape[1])):  # no others count
-            labels[sent(index, run.device)] = module.assign(rows[index]).argmax(1)
+        rows, information = run.rows, run.information
+        compared = Rows(
+            rows.X[information.chosen.numpy()], rows.sample_shape, rows.scale, run.device
+        )
+        labels = torch.zeros(len(rows), dtype=torch.int64)  # no others count
+        found = map_rows(run.module.assign, run.module, compared).argmax(1)
+        labels[information.chosen] = found.cpu()
         return information(labels, self.n_clusters)
 
     def _compare(self, run: Run) -> None:
