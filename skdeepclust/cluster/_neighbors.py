@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import warnings
 from collections.abc import Callable
 
@@ -14,7 +13,7 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._sklearn_compat import warning_filters
-from ..objectives import entropy, joint_information, pair_shares
+from ..objectives import closest_clusters, entropy, joint_information, pair_shares
 from ..training import Rows, inference_batch
 
 # Neighbours that copies are drawn from, and samples that they come from: among more of them they
@@ -100,15 +99,6 @@ def neighbor_copies(
     return copies
 
 
-def unite(shares: Tensor, kept: int, other: int) -> Tensor:
-    """Shares of clusters (..., K) with two of them in one, (..., K - 1)."""
-    # Not by a product of matrices, which rounds on CUDA.
-    rest = [cluster for cluster in range(shares.shape[-1]) if cluster != other]
-    united = shares.clone()
-    united[..., kept] += united[..., other]
-    return united[..., rest]
-
-
 class NeighborInformation:
     """What the cluster of a sample and that of a neighbour tell of each other, in nats.
 
@@ -192,10 +182,4 @@ class NeighborInformation:
 
     def closest(self, labels: Tensor, n_clusters: int) -> tuple[int, int]:
         """The two of the clusters whose union leaves most information."""
-        joint = self.joint(labels, n_clusters)
-
-        def left(pair: tuple[int, int]) -> float:
-            united = unite(unite(joint, *pair).T, *pair)
-            return joint_information(united, self.disagreement).item()
-
-        return max(itertools.combinations(range(n_clusters), 2), key=left)
+        return closest_clusters(self.joint(labels, n_clusters), self.disagreement)

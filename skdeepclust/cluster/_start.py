@@ -17,6 +17,7 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._sklearn_compat import warning_filters
+from ..objectives import unite
 from ..training import INFERENCE_BATCH, inference_batch
 from ._mixtures import GaussianMixtureEM, posteriors, seed_centers
 from ._neighbors import (
@@ -27,7 +28,6 @@ from ._neighbors import (
     UNTOLD,
     NeighborInformation,
     affordable,
-    unite,
 )
 
 # So many mixtures, each on its own part of the data.

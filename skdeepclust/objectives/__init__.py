@@ -17,6 +17,7 @@ from ._assignment import (
     target_distribution,
 )
 from ._mixture import (
+    closest_clusters,
     consistency_kl,
     expected_log_density,
     information_loss,
@@ -28,6 +29,7 @@ from ._mixture import (
     pair_shares,
     share_scale,
     shared_information,
+    unite,
 )
 from ._reconstruction import reconstruction_error
 from ._variational import (
@@ -40,6 +42,7 @@ from ._variational import (
 __all__ = [
     "assignment_kl",
     "bernoulli_log_likelihood",
+    "closest_clusters",
     "consistency_kl",
     "critic_distance",
     "deception_loss",
@@ -66,4 +69,5 @@ __all__ = [
     "staircase",
     "student_t_assignment",
     "target_distribution",
+    "unite",
 ]

@@ -187,19 +187,53 @@ def join_clusters(joint: Tensor, n_clusters: int, penalty: float = 0.0) -> Tenso
     Tensor of shape (n_finer,), int64
         For each cluster the one that it is part of, from 0 to n_clusters - 1.
     """
-    joint = ((joint + joint.T) / 2).double()
-    part_of = torch.arange(len(joint), device=joint.device)
+    joint, part_of = joint.double(), torch.arange(len(joint), device=joint.device)
     while len(joint) > n_clusters:
-        gain = _gain_of_joining(joint, penalty)
-        gain.fill_diagonal_(-torch.inf)
-        kept, other = sorted(divmod(gain.argmax().item(), len(joint)))
-        joint[kept] += joint[other]
-        joint[:, kept] += joint[:, other]
-        rest = torch.arange(len(joint), device=joint.device) != other
-        joint = joint[rest][:, rest]
+        pair = kept, other = closest_clusters(joint, penalty)
+        joint = unite(unite(joint, *pair).T, *pair)
         part_of[part_of == other] = kept
         part_of[part_of > other] -= 1
     return part_of
+
+
+def closest_clusters(joint: Tensor, penalty: float = 0.0) -> tuple[int, int]:
+    """The two clusters, of at least two, whose union leaves most of :func:`joint_information`.
+
+    Parameters
+    ----------
+    joint : Tensor of shape (n_clusters, n_clusters)
+    penalty : float >= 0, default=0.0
+        β.
+
+    Returns
+    -------
+    (int, int)
+        In ascending order; of equals the first.
+    """
+    gain = _gain_of_joining(((joint + joint.T) / 2).double(), penalty)
+    gain.fill_diagonal_(-torch.inf)
+    first, second = sorted(divmod(gain.argmax().item(), len(joint)))
+    return first, second
+
+
+def unite(shares: Tensor, kept: int, other: int) -> Tensor:
+    """Shares of clusters with two of them in one.
+
+    Parameters
+    ----------
+    shares : Tensor of shape (..., n_clusters)
+    kept, other : int
+        Which two; the first holds what both had.
+
+    Returns
+    -------
+    Tensor of shape (..., n_clusters - 1)
+    """
+    # Not by a product of matrices, which rounds on CUDA.
+    rest = [cluster for cluster in range(shares.shape[-1]) if cluster != other]
+    united = shares.clone()
+    united[..., kept] += united[..., other]
+    return united[..., rest]
 
 
 def _gain_of_joining(joint: Tensor, penalty: float) -> Tensor:
