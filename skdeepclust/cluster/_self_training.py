@@ -224,7 +224,8 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             losses, weight = {"kl": assignment_kl(p, log_q).mean()}, self.clustering_weight
             loss = weight * losses["kl"]
             if weight < 1:  # DEC does without the decoder
-                reconstruction = module.reconstruction_loss(x, drawn, divergence, log_q.argmax(1))
+                labels = log_q.max(1).indices  # argmax takes four times as long on how log_q lies
+                reconstruction = module.reconstruction_loss(x, drawn, divergence, labels)
                 losses["reconstruction"] = reconstruction.mean()
                 loss = loss + (1 - weight) * losses["reconstruction"]  # λ KL(P‖Q) + (1 - λ) L_r
             net.minimize(loss)
