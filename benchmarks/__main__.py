@@ -30,9 +30,7 @@ from . import (
     selection,
     stat_dec,
 )
-from ._record import COMMITTED, add_options, results, use_options
-
-LOCAL = COMMITTED.with_name("local")
+from ._record import COMMITTED, LOCAL, add_options, results, use_options
 
 
 def tables() -> None:

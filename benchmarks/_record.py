@@ -31,6 +31,7 @@ from skdeepclust.metrics import (
 from skdeepclust.training import computes_in_bfloat16, resolve_device
 
 COMMITTED = Path(__file__).resolve().parent / "results"
+LOCAL = COMMITTED.with_name("local")  # git ignores it
 # The options --device and --results, for the processes that benchmarks start too.
 DEVICE = "SKDEEPCLUST_BENCHMARK_DEVICE"
 RESULTS = "SKDEEPCLUST_BENCHMARK_RESULTS"

@@ -26,6 +26,7 @@ from skdeepclust.datasets import fetch_mnist, make_imbalanced
 
 from ._bench import spread, write_table
 from ._data import digit_images, flat, medical_mnist, subset
+from ._embeddings import cifar10_embeddings, mnist_embeddings
 from ._peers import (
     SHORTER,
     AutoencoderMixture,
@@ -70,6 +71,12 @@ DATA = {
     "wine, 178 × 13": Data(lambda seed: table_of(load_wine), 3, quick=True),
     "breast cancer, 569 × 30": Data(lambda seed: table_of(load_breast_cancer), 2, quick=True),
     "blobs of 800, 80 and 20, 900 × 4": Data(unequal_blobs, 3),
+    "CIFAR-10, embedded, 5,000 × 128": Data(
+        lambda seed: subset(*cifar10_embeddings(), 5_000, seed), 10
+    ),
+    "MNIST, embedded by its network, 5,000 × 128": Data(
+        lambda seed: subset(*mnist_embeddings(), 5_000, seed), 10
+    ),
     "digits, 1,797": Data(lambda seed: digit_images(), 10, quick=True),
     "MNIST, 5,000 drawn": Data(lambda seed: subset(*fetch_mnist(), 5_000, seed), 10, quick=True),
     "long-tailed MNIST, ratio 10": Data(long_tailed, 10),
