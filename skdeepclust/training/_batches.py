@@ -63,7 +63,7 @@ class Rows(Dataset):
             batch = sent(torch.from_numpy(rows), self.device)
         batch = batch.to(torch.float32)
         if self.scale != 1:
-            batch = batch * self.scale
+            batch.mul_(self.scale)  # in place: it is no one else's
         return batch.reshape(-1, *self.sample_shape)
 
 
