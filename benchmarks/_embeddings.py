@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from skdeepclust.datasets import fetch_mnist
 
-from ._data import packed
+from ._data import packed, subset
 from ._record import LOCAL
 
 KEPT = LOCAL / "cifar10_embeddings.npz"
@@ -78,12 +78,16 @@ def main() -> None:
     X, y = packed("cifar10_test")
     logits, photographs = net.forward(X)
     print(f"accuracy of the classifier: {(logits.argmax(1).numpy() == y).mean():.3f}", flush=True)
-    digits = np.pad(fetch_mnist()[0][:TAKEN], ((0, 0), (0, 0), (2, 2), (2, 2)))
-    _, digits = net.forward(digits.repeat(3, 1))  # to 32 x 32 in colour
+    digits = np.pad(taken_digits()[0], ((0, 0), (0, 0), (2, 2), (2, 2)))
+    _, digits = net.forward(digits.repeat(3, 1))  # 32 x 32 in colour
     KEPT.parent.mkdir(exist_ok=True)
     unfinished = KEPT.with_suffix(".tmp.npz")
     np.savez(unfinished, photographs=photographs.numpy(), digits=digits.numpy())
     unfinished.replace(KEPT)
+
+
+def taken_digits() -> tuple[np.ndarray, np.ndarray]:
+    return subset(*fetch_mnist(), TAKEN, seed=0)
 
 
 def cifar10_embeddings() -> tuple[np.ndarray, np.ndarray]:
@@ -93,7 +97,7 @@ def cifar10_embeddings() -> tuple[np.ndarray, np.ndarray]:
 
 def mnist_embeddings() -> tuple[np.ndarray, np.ndarray]:
     """The same of 10,000 digits, of which the network has seen none."""
-    return _kept("digits"), fetch_mnist()[1][:TAKEN]
+    return _kept("digits"), taken_digits()[1]
 
 
 def _kept(name: str) -> np.ndarray:
