@@ -1,7 +1,7 @@
 """Embeddings: what a small network, trained on the classes of CIFAR-10's training images, makes of
 its test images, and of pictures of another kind.
 
-``python -m benchmarks._embeddings`` trains it, some six minutes on one core. They are kept in
+``python -m benchmarks._embeddings`` trains it, some seven minutes on one core. They are kept in
 ``benchmarks/local``: other machines round otherwise, and come to others.
 """
 
