@@ -7,6 +7,8 @@ its test images, and of pictures of another kind.
 
 from __future__ import annotations
 
+import io
+import math
 import subprocess
 import sys
 
@@ -18,6 +20,7 @@ from skorch.callbacks import LRScheduler
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
+from skdeepclust._whole_file import write_whole
 from skdeepclust.datasets import fetch_mnist
 
 from ._data import packed, subset
@@ -60,7 +63,7 @@ class FirstOutput(nn.CrossEntropyLoss):
 def main() -> None:
     torch.manual_seed(0)
     X, y = packed("cifar10_train")
-    steps = EPOCHS * -(-len(X) // BATCH)
+    steps = EPOCHS * math.ceil(len(X) / BATCH)
     schedule = LRScheduler(
         OneCycleLR, max_lr=RATE, total_steps=steps, step_every="batch", monitor=None
     )
@@ -81,9 +84,9 @@ def main() -> None:
     digits = np.pad(taken_digits()[0], ((0, 0), (0, 0), (2, 2), (2, 2)))
     _, digits = net.forward(digits.repeat(3, 1))  # 32 x 32 in colour
     KEPT.parent.mkdir(exist_ok=True)
-    unfinished = KEPT.with_suffix(".tmp.npz")
-    np.savez(unfinished, photographs=photographs.numpy(), digits=digits.numpy())
-    unfinished.replace(KEPT)
+    packed_anew = io.BytesIO()
+    np.savez(packed_anew, photographs=photographs.numpy(), digits=digits.numpy())
+    write_whole(KEPT, packed_anew.getvalue())
 
 
 def taken_digits() -> tuple[np.ndarray, np.ndarray]:

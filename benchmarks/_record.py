@@ -23,6 +23,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 import skdeepclust
+from skdeepclust._whole_file import write_whole
 from skdeepclust.metrics import (
     balanced_clustering_accuracy,
     clustering_accuracy,
@@ -153,9 +154,7 @@ def run(group: str, experiment: str, method: str, seed: int, X, y, fit_predict, 
         "machine": machine(),
         "date": date.today().isoformat(),
     }
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(record, indent=1) + "\n")
-    unfinished.replace(path)
+    write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
     shown = {k: record[k] for k in ("acc", "nmi", "ari", "recall", "rarest")}
     print(f"{experiment:<24} {method:<28} {seed:>3}", end="  ")
     print("  ".join(f"{k} {v:.3f}" for k, v in shown.items()), f" {seconds:.0f} s", flush=True)

@@ -6,10 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from skorch.callbacks import Callback
 
 from benchmarks import __main__ as command_line
-from benchmarks import _record
+from benchmarks import _embeddings, _record
 from skdeepclust import StatDEC
 
 
@@ -62,3 +63,34 @@ def test_where_a_command_keeps_its_runs(tmp_path, monkeypatch, words, folder):
     assert os.environ[_record.RESULTS] == str((expected / folder).resolve())
     assert asked
     assert not {"device", "results", "command"} & asked[0].keys()
+
+
+def test_embeddings_belong_to_the_classes_that_come_with_them(tmp_path, monkeypatch):
+    """Of pictures sorted by class, as data sets may come: each class has one picture, so that equal
+    embeddings are equal classes."""
+    pictures = np.random.RandomState(0).randint(0, 256, (10, 3, 32, 32), dtype=np.uint8)
+    y = np.repeat(range(10), 6)
+    monkeypatch.setattr(_embeddings, "packed", lambda name: (pictures[y], y))
+    monkeypatch.setattr(_embeddings, "fetch_mnist", lambda: (pictures[y, :1, :28, :28], y))
+    monkeypatch.setattr(_embeddings, "TAKEN", 30)
+    monkeypatch.setattr(_embeddings, "KEPT", tmp_path / "local" / "kept.npz")
+    trained = []
+
+    def train(command, check):
+        assert check
+        trained.append(command[1:])
+        with torch.random.fork_rng():
+            _embeddings.main()
+
+    monkeypatch.setattr(_embeddings.subprocess, "run", train)
+    for embeddings, n in ((_embeddings.cifar10_embeddings, 60), (_embeddings.mnist_embeddings, 30)):
+        X, classes = embeddings()
+        assert X.shape == (n, 128)
+        np.testing.assert_allclose(np.linalg.norm(X, axis=1), 1, rtol=1e-5)
+        assert set(classes) == set(range(10))
+        for one in range(10):
+            assert np.ptp(X[classes == one], axis=0).max() < 1e-5
+        firsts = np.stack([X[classes == one][0] for one in range(10)])
+        apart = np.abs(firsts[:, None] - firsts).max(2) + np.eye(10)
+        assert apart.min() > 1e-4
+    assert trained == [["-m", "benchmarks._embeddings"]]  # once for both
