@@ -273,11 +273,12 @@ class NeuralMixtureEM(BaseDeepClusterer):
     init : {"auto", "random"}, default='auto'
         "auto": where copies are neighbours and ``prior`` is "auto" or "estimated", clusters found
         along twenty principal components at most, as :class:`StatDEC` finds those that it starts
-        from in its embedding; they are the posterior of every E-step. The units of the columns
-        count. Then ``n_starts``, ``n_networks`` and ``start_epochs`` have no use, and in the EM
-        step ``temperature`` has none. Where these clusters are empty or outliers, elsewhere, and
-        with "random", scores start at random, and the best start of a search goes on by its own
-        posterior. ``objective="consistency"`` has no E-step.
+        from in its embedding, or by k-means in more features where neighbours are told more; they
+        are the posterior of every E-step. The units of the columns count. Then ``n_starts``,
+        ``n_networks`` and ``start_epochs`` have no use, and in the EM step ``temperature`` has
+        none. Where these clusters are empty or outliers, elsewhere, and with "random", scores
+        start at random, and the best start of a search goes on by its own posterior.
+        ``objective="consistency"`` has no E-step.
     n_starts : int >= 1, default=40
         Mixtures that begin side by side on a network, where scores start at random. 1 is the
         paper's training, without a search.

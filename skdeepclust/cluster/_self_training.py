@@ -32,7 +32,7 @@ from ._phases import resolve_epochs, steps_per_epoch, train_phase
 from ._pretraining import pretrain_end_to_end
 from ._revival import revive_empty
 from ._run import Run
-from ._start import start_responsibilities
+from ._start import compare_with_kmeans, start_responsibilities
 
 # Training steps, and how many epochs they may make.
 PRETRAINING = {"steps": 1000, "at_least": 10, "at_most": 100}
@@ -177,6 +177,11 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
     def _resolve_pretrain_epochs(self, run: Run) -> float:
         return resolve_epochs(self.pretrain_epochs, run, **self._schedules(len(run.rows))[0])
 
+    def _may_lose_clusters(self) -> bool:
+        """Vectors have more numbers than their embeddings."""
+        automatic = isinstance(self.init, str) and self.init == "auto"
+        return automatic and len(self.input_shape_) == 1 and self.input_shape_[0] > self.latent_dim
+
     @torch.no_grad()
     def _start(self, run: Run) -> None:
         """Cluster the embeddings, scale them to the clusters, and put the centres there."""
@@ -186,6 +191,8 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         # where it has lost some; starts that are alike in one view differ in the other.
         information = NeighborInformation(z.cpu().numpy(), START_DISAGREEMENT, run.information)
         r = start_responsibilities(self.init, z, self.n_clusters, run.rng, information)  # (n, K)
+        if self._may_lose_clusters():
+            r = compare_with_kmeans(r, run.rows.X, run.rng, run.information)
         centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)
         if self.whiten:
             residual = (z - centers[r.argmax(1)]).cpu().numpy()

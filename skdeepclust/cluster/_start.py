@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from copy import deepcopy
 
 import numpy as np
 import torch
@@ -109,11 +110,18 @@ def start_responsibilities(
             starts.append(clusterer("kmeans"))
             if supports_most(len(z), z.shape[1], n_clusters):
                 starts += mixtures(FINE_REGULARIZATION)
-    # Where clusters that lie apart are of unequal sizes, a cut of the largest one, which many
-    # neighbours cross, has more information still.
+    return best_start(starts, n_clusters, information)
+
+
+def best_start(starts: list[Tensor], n_clusters: int, information: NeighborInformation) -> Tensor:
+    """Of responsibilities (n, n_clusters) those whose clusters tell most; of equals the first."""
     told = [information.told(r.argmax(1), n_clusters) for r in starts]
-    untold = TIMES_UNTOLD * max(1 - max(told), UNTOLD)
-    least = 1 - untold if max(told) >= APART else 0
+    # Outliers as clusters, of which nothing is told, may have most information.
+    least = min((share for share in told if share > 0), default=0.0)
+    if max(told) >= APART:
+        # Where clusters that lie apart are of unequal sizes, a cut of the largest one, which many
+        # neighbours cross, has more information still.
+        least = 1 - TIMES_UNTOLD * max(1 - max(told), UNTOLD)
     starts = [r for r, share in zip(starts, told, strict=True) if share >= least]
     return max(starts, key=lambda r: information(r.argmax(1), n_clusters))
 
@@ -256,11 +264,47 @@ def principal_start(
     _, along = principal_components(X, START_COMPONENTS, n_clusters, rng)
     batches = gen_batches(len(X), inference_batch(X.shape[1]))
     z = np.concatenate([along(X[rows]).astype(np.float32) for rows in batches])
-    information = NeighborInformation(z, START_DISAGREEMENT, information)
+    along_too = NeighborInformation(z, START_DISAGREEMENT, information)
     z = torch.from_numpy(z).to(device)
-    labels = start_responsibilities("auto", z, n_clusters, rng, information).argmax(1)
+    r = start_responsibilities("auto", z, n_clusters, rng, along_too)
+    if X.shape[1] > START_COMPONENTS:
+        r = compare_with_kmeans(r, X, rng, information)
+    labels = r.argmax(1)
     sizes = torch.bincount(labels, minlength=n_clusters)
     return labels if sizes.min() >= max(1, LEAST_SHARE / n_clusters * len(X)) else None
+
+
+def compare_with_kmeans(
+    r: Tensor, X: np.ndarray, rng: np.random.RandomState, information: NeighborInformation
+) -> Tensor:
+    """What was found in fewer numbers than X has, or k-means in X where that tells more.
+
+    Parameters
+    ----------
+    r : Tensor of shape (n, n_clusters)
+        Responsibilities.
+    X : ndarray of shape (n, n_features)
+        In any units; k-means is fitted to a part of it.
+    rng : RandomState
+        Stays where it is: a fit that keeps r goes on as it would without the comparison.
+    information : NeighborInformation
+        Of X alone: neighbours elsewhere would speak for what was found there.
+
+    Returns
+    -------
+    Tensor of shape (n, n_clusters), float32
+        On the device of r.
+    """
+    rng, n_clusters = deepcopy(rng), r.shape[1]
+    part, scaled = _drawn(X, n_clusters, rng)
+    kmeans = KMeans(n_clusters, n_init=20, random_state=rng.randint(2**31 - 1))
+    with warning_filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        kmeans.fit(part)
+    batches = gen_batches(len(X), inference_batch(X.shape[1]))
+    labels = np.concatenate([kmeans.predict(scaled(X[rows])) for rows in batches])
+    beside = F.one_hot(torch.from_numpy(labels).long(), n_clusters).to(r)
+    return best_start([r, beside], n_clusters, information)
 
 
 def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:
@@ -295,6 +339,19 @@ def principal_components(
     """Rows of X drawn at random, ``at_least`` so many, along their leading principal components,
     and what takes other rows there; in units of their spread, so that no floor of a variance is
     X's."""
+    part, scaled = _drawn(X, at_least, rng)
+    pca = PCA(min(n_components, *part.shape), random_state=rng.randint(2**31 - 1))
+    with warning_filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # what share of no variance at all
+        part = pca.fit_transform(part)
+    return part, lambda rows: pca.transform(scaled(rows))
+
+
+def _drawn(
+    X: np.ndarray, at_least: int, rng: np.random.RandomState
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """Rows of X drawn at random, ``at_least`` so many, centred and in units of their spread, and
+    what makes other rows so, float64."""
     size = affordable(SUBSET, X.shape[1], at_least)
     part = X[np.sort(rng.permutation(len(X))[:size])].astype(np.float64)
     center, spread = part.mean(0), np.sqrt(part.var(0).sum())
@@ -302,11 +359,7 @@ def principal_components(
     def scaled(rows: np.ndarray) -> np.ndarray:
         return (rows - center) / (spread if spread > 0 else 1)
 
-    pca = PCA(min(n_components, *part.shape), random_state=rng.randint(2**31 - 1))
-    with warning_filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # what share of no variance at all
-        part = pca.fit_transform(scaled(part))
-    return part, lambda rows: pca.transform(scaled(rows))
+    return scaled(part), scaled
 
 
 def lie_apart(posterior: np.ndarray, information: NeighborInformation) -> bool:

@@ -178,7 +178,9 @@ class StatDEC(SelfTrainingClusterer):
         of k-means, "auto" the one of these, and of mixtures whose components may be ten times as
         thin (where there are samples for them: with ``latent_dim=10`` some 400 a cluster, of at
         most 5,000), whose clusters tell most of those of their samples' neighbours in the data
-        and in the embedding; or a scikit-learn clusterer that finds ``n_clusters`` clusters there.
+        and in the embedding, or, of vectors of more than ``latent_dim`` features, k-means in the
+        data where neighbours there are told more; or a scikit-learn clusterer that finds
+        ``n_clusters`` clusters in the embedding.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     n_jobs : int or None, default=None
