@@ -19,9 +19,12 @@ from skdeepclust.cluster import _start
 from skdeepclust.cluster._neighbors import START_DISAGREEMENT, NeighborInformation
 from skdeepclust.cluster._start import (
     agreed_mixtures,
+    best_start,
     choose_mixture,
+    compare_with_kmeans,
     cut_bipartite_graph,
     pca_mixture,
+    principal_start,
     start_responsibilities,
     supports_most,
 )
@@ -50,12 +53,15 @@ def test_mixtures_side_by_side_are_those_in_turn(subset, monkeypatch):
 
 
 class Asked(NeighborInformation):
-    """Says the opposite, if the sign is so, and how often it was asked."""
+    """Says the opposite, if the sign is so, and of how many starts it was asked."""
 
     sign, times = 1, 0
 
-    def __call__(self, labels, n_clusters):
+    def told(self, labels, n_clusters):
         self.times += 1
+        return super().told(labels, n_clusters)
+
+    def __call__(self, labels, n_clusters):
         return self.sign * super().__call__(labels, n_clusters)
 
 
@@ -137,6 +143,139 @@ def test_what_is_left_out_beside_what_lies_apart(best, other, kept):
     z = torch.from_numpy(Z.astype(np.float32))
     found = start_responsibilities("auto", z, 2, rng(), Information(Z)).argmax(1)
     assert (adjusted_rand_score(cut, found) > 0.98) == kept
+
+
+def test_outliers_are_no_clusters_beside_others():
+    """However much they tell; where all starts have some, they are compared all the same."""
+
+    class Information:
+        def told(self, labels, n_clusters):
+            return 0.0 if len(labels.unique()) == 1 else 0.6
+
+        def __call__(self, labels, n_clusters):
+            return -labels.sum()
+
+    one, two, three = (torch.eye(2)[labels] for labels in ([0, 0, 0], [0, 1, 0], [1, 0, 1]))
+    assert best_start([one, three, two], 2, Information()) is two
+    assert best_start([torch.eye(2)[[1, 1, 1]], one], 2, Information()) is one
+
+
+def few_of_many_columns(seed=0):
+    """Groups along five columns of fifty, all of one spread: principal components are of noise."""
+    y = np.arange(1000) % 5
+    X = rng(seed).normal(size=(1000, 50))
+    X[:, :5] = 2.4 * np.eye(5)[y] + 0.3 * X[:, :5]
+    return X, y
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e17])
+def test_kmeans_in_the_data_where_it_tells_more(unit):
+    X, y = few_of_many_columns()
+    X = (unit * X).astype(np.float32)
+    information, generator = NeighborInformation(X), rng()
+    found = compare_with_kmeans(torch.eye(5)[rng().permutation(y)], X, generator, information)
+    assert found.dtype == torch.float32
+    assert torch.equal(found.sum(1), torch.ones(1000))
+    assert adjusted_rand_score(y, found.argmax(1)) > 0.98
+    # As without: what comes later draws the same.
+    assert generator.randint(2**31 - 1) == rng().randint(2**31 - 1)
+
+
+def test_what_tells_more_than_kmeans_is_kept():
+    """Half moons, which it cuts."""
+    X, y = make_moons(600, noise=0.05, random_state=0)
+    r, information = torch.eye(2)[y], NeighborInformation(X)
+    assert compare_with_kmeans(r, X, rng(), information) is r
+    # And what tells as much: its clusters, not so sure.
+    cut = KMeans(2, n_init=20, random_state=0).fit_predict(X)
+    unsure = torch.eye(2)[torch.from_numpy(cut).long()] * 0.8 + 0.1
+    assert compare_with_kmeans(unsure, X, rng(), information) is unsure
+
+
+def test_kmeans_of_a_part_gives_all_rows_their_cluster(monkeypatch):
+    X, y = few_of_many_columns()
+    monkeypatch.setattr(_start, "SUBSET", 300)
+    monkeypatch.setattr(_start, "inference_batch", lambda n_features: 99)
+    asked = torch.eye(5)[rng().permutation(y)]
+    found = compare_with_kmeans(asked, X, rng(), NeighborInformation(X)).argmax(1)
+    # The centres are means of some rows of a cluster, within the noise of the others' mean.
+    means = np.stack([X[found == k].mean(0) for k in range(5)])
+    nearest = ((X[:, None] - means) ** 2).sum(2).argmin(1)
+    assert (nearest == found.numpy()).mean() > 0.98
+    assert adjusted_rand_score(y, found) > 0.95
+
+
+def test_kmeans_of_constants():
+    r = torch.eye(3)[torch.arange(9) % 3]
+    X = np.full((9, 4), 7, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert compare_with_kmeans(r, X, rng(), NeighborInformation(X)) is r
+
+
+@pytest.mark.parametrize("Estimator", [StatDEC, DVC])
+@pytest.mark.parametrize(
+    ("shape", "params", "asked"),
+    [
+        ((5,), {}, True),
+        ((3,), {}, False),  # as many as the embedding has
+        ((5,), {"init": "gmm"}, False),
+        ((5,), {"init": KMeans(2)}, False),
+        ((4, 8, 8), {}, False),
+    ],
+)
+def test_vectors_that_the_embedding_narrows_are_compared(
+    Estimator, shape, params, asked, monkeypatch
+):
+    found = []
+
+    def spy(r, X, generator, information):
+        found.append((X, information.X, information.beside))
+        return torch.eye(2)[torch.arange(60) % 2]
+
+    monkeypatch.setattr("skdeepclust.cluster._self_training.compare_with_kmeans", spy)
+    X = rng().uniform(size=(60, *shape)).astype(np.float32)
+    short = {"latent_dim": 3, "pretrain_epochs": 1, "max_epochs": 1, "lr": 1e-9}
+    model = Estimator(2, **short, random_state=0, **params).fit(X)
+    assert len(found) == asked
+    if asked:
+        ((data, searched, beside),) = found
+        assert beside is None
+        np.testing.assert_array_equal(data, X)
+        np.testing.assert_array_equal(searched, X)
+        # The centres are the means of what was answered.
+        z = model.transform(X)
+        means = np.stack([z[::2].mean(0), z[1::2].mean(0)])
+        order = np.argsort(means[:, 0])
+        mine = model.cluster_centers_[np.argsort(model.cluster_centers_[:, 0])]
+        np.testing.assert_allclose(mine, means[order], atol=1e-4)
+
+
+@pytest.mark.parametrize("n_columns", [20, 21])
+def test_principal_components_are_compared_where_they_are_fewer(n_columns, monkeypatch):
+    asked = []
+
+    def spy(r, X, generator, information):
+        asked.append(information)
+        return r
+
+    monkeypatch.setattr(_start, "compare_with_kmeans", spy)
+    X = make_blobs(90, centers=3 * np.eye(3, n_columns), cluster_std=0.1, random_state=0)[0]
+    information = NeighborInformation(X)
+    principal_start(X, 3, rng(), information, torch.device("cpu"))
+    assert asked == [information] * (n_columns > 20)
+
+
+def test_principal_components_that_lose_clusters(monkeypatch):
+    X, y = few_of_many_columns(1)
+
+    def score():
+        found = principal_start(X, 5, rng(), NeighborInformation(X), torch.device("cpu"))
+        return adjusted_rand_score(y, found)
+
+    assert score() == 1
+    monkeypatch.setattr(_start, "compare_with_kmeans", lambda r, *_: r)
+    assert score() < 0.98
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
