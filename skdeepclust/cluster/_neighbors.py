@@ -49,22 +49,30 @@ def affordable(n: int, n_features: int, at_least: int) -> int:
     return min(n, max(at_least, MOST_NUMBERS // n_features))
 
 
+def by_batches(function: Callable[[np.ndarray], np.ndarray], X: np.ndarray) -> np.ndarray:
+    """What the function makes of all rows, of a batch at a time."""
+    batches = gen_batches(len(X), inference_batch(X.shape[1]))
+    return np.concatenate([function(X[rows]) for rows in batches])
+
+
 def find_neighbors(rows: Rows, rng: np.random.RandomState, pool_size: int | None = None) -> Tensor:
     """Nearest neighbours of every row among (at most) so many rows, NEIGHBOR_POOL unless given,
     (n, N_NEIGHBORS)."""
     size = affordable(pool_size or NEIGHBOR_POOL, rows.X.shape[1], N_NEIGHBORS)
     pool = np.sort(rng.permutation(len(rows))[:size])
     search = NearestNeighbors(n_neighbors=min(N_NEIGHBORS, len(pool)))
-    found = []
     with warning_filters:
         # In parts and as float32: of uint8 it would hold every distance of a gigabyte at a time.
         part = rows.X[pool].astype(np.float32)
         reduced = _principal(part)
         search.fit(reduced(part))
-        for where in gen_batches(len(rows), inference_batch(rows.X.shape[1])):
-            asked = reduced(rows.X[where].astype(np.float32))
-            found.append(pool[search.kneighbors(asked, return_distance=False)])
-    return torch.from_numpy(np.concatenate(found))
+        found = by_batches(
+            lambda asked: search.kneighbors(
+                reduced(asked.astype(np.float32)), return_distance=False
+            ),
+            rows.X,
+        )
+    return torch.from_numpy(pool[found])
 
 
 def _unit(part: np.ndarray) -> np.float32:

@@ -10,12 +10,11 @@ import torch
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA, FastICA
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._sklearn_compat import warning_filters
-from ..training import Rows, inference_batch
-from ._neighbors import LEAST_SHARE, NeighborInformation, affordable
+from ..training import Rows
+from ._neighbors import LEAST_SHARE, NeighborInformation, affordable, by_batches
 from ._start import lie_apart, pca_mixture
 
 # Samples to find the direction with, most components, and samples for each of them at least: in as
@@ -125,9 +124,8 @@ def separated_groups(
     if found is None:
         return None
     direction = found.axis @ ica.components_ @ whitening / unit
-    batches = gen_batches(len(rows), inference_batch(rows.X.shape[1]))
-    values = [rows.X[some] @ direction for some in batches]
-    places = np.searchsorted(found.cuts, np.concatenate(values) - unit * pca.mean_ @ direction)
+    values = by_batches(lambda some: some @ direction, rows.X)
+    places = np.searchsorted(found.cuts, values - unit * pca.mean_ @ direction)
     return torch.from_numpy(found.order[places])
 
 

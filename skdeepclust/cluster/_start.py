@@ -14,12 +14,11 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
-from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._sklearn_compat import warning_filters
 from ..objectives import unite
-from ..training import INFERENCE_BATCH, inference_batch
+from ..training import INFERENCE_BATCH
 from ._mixtures import GaussianMixtureEM, posteriors, seed_centers
 from ._neighbors import (
     APART,
@@ -29,6 +28,7 @@ from ._neighbors import (
     UNTOLD,
     NeighborInformation,
     affordable,
+    by_batches,
 )
 
 # So many mixtures, each on its own part of the data.
@@ -262,8 +262,7 @@ def principal_start(
         little else along these components.
     """
     _, along = principal_components(X, START_COMPONENTS, n_clusters, rng)
-    batches = gen_batches(len(X), inference_batch(X.shape[1]))
-    z = np.concatenate([along(X[rows]).astype(np.float32) for rows in batches])
+    z = by_batches(lambda rows: along(rows).astype(np.float32), X)
     along_too = NeighborInformation(z, START_DISAGREEMENT, information)
     z = torch.from_numpy(z).to(device)
     r = start_responsibilities("auto", z, n_clusters, rng, along_too)
@@ -301,8 +300,7 @@ def compare_with_kmeans(
     with warning_filters, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         kmeans.fit(part)
-    batches = gen_batches(len(X), inference_batch(X.shape[1]))
-    labels = np.concatenate([kmeans.predict(scaled(X[rows])) for rows in batches])
+    labels = by_batches(lambda rows: kmeans.predict(scaled(rows)), X)
     beside = F.one_hot(torch.from_numpy(labels).long(), n_clusters).to(r)
     return best_start([r, beside], n_clusters, information)
 
@@ -327,10 +325,7 @@ def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> n
     with warning_filters, warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         mixture.fit(part)
-    posterior = np.empty((len(X), n_clusters), dtype=np.float32)
-    for rows in gen_batches(len(X), inference_batch(X.shape[1])):
-        posterior[rows] = mixture.predict_proba(along(X[rows]))
-    return posterior
+    return by_batches(lambda rows: mixture.predict_proba(along(rows)).astype(np.float32), X)
 
 
 def principal_components(

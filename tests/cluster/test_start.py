@@ -15,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdeepclust import DVC, StatDEC
-from skdeepclust.cluster import _start
+from skdeepclust.cluster import _neighbors, _start
 from skdeepclust.cluster._neighbors import START_DISAGREEMENT, NeighborInformation
 from skdeepclust.cluster._start import (
     agreed_mixtures,
@@ -195,7 +195,7 @@ def test_what_tells_more_than_kmeans_is_kept():
 def test_kmeans_of_a_part_gives_all_rows_their_cluster(monkeypatch):
     X, y = few_of_many_columns()
     monkeypatch.setattr(_start, "SUBSET", 300)
-    monkeypatch.setattr(_start, "inference_batch", lambda n_features: 99)
+    monkeypatch.setattr(_neighbors, "inference_batch", lambda n_features: 99)
     asked = torch.eye(5)[rng().permutation(y)]
     found = compare_with_kmeans(asked, X, rng(), NeighborInformation(X)).argmax(1)
     # The centres are means of some rows of a cluster, within the noise of the others' mean.
