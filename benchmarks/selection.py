@@ -21,8 +21,8 @@ from scipy.stats import spearmanr
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine, make_blobs
 
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
+from skdeepclust.cluster._mixture_search import NEIGHBOR_WEIGHT
 from skdeepclust.cluster._neighbors import NeighborInformation
-from skdeepclust.cluster._neural_mixture_em import NEIGHBOR_WEIGHT
 from skdeepclust.datasets import fetch_mnist
 from skdeepclust.metrics import silhouette_scorer
 from skdeepclust.model_selection import sweep_n_clusters

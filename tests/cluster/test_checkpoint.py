@@ -18,7 +18,7 @@ from skorch.callbacks import Callback
 import skdeepclust
 from skdeepclust import DVC, Checkpoint, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust._tensor_file import read, write
-from skdeepclust.cluster import _neural_mixture_em
+from skdeepclust.cluster import _mixture_search
 from skdeepclust.cluster._checkpoint import CheckpointFile
 from skdeepclust.cluster._run import STEPS_BACK, Run
 from skdeepclust.exceptions import CheckpointError, CheckpointWarning, NonFiniteLossWarning
@@ -140,7 +140,7 @@ class Count(Callback):
     ],
 )
 def test_a_fit_that_crashed_goes_on_to_the_same_end(Estimator, params, X, tmp_path, monkeypatch):
-    monkeypatch.setattr(_neural_mixture_em, "SCORED_SAMPLES", 500)  # for the time
+    monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 500)  # for the time
     count = Count()
     expected = outcome(small(Estimator, callbacks=[count], **params).fit(X))
     for number in np.linspace(1, count.batches, 5).astype(int):

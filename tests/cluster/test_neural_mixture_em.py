@@ -12,9 +12,10 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepclust import NeuralMixtureEM
-from skdeepclust.cluster import _neural_mixture_em, _start
+from skdeepclust.cluster import _mixture_search, _neural_mixture_em, _start
+from skdeepclust.cluster._mixture_search import agreement
 from skdeepclust.cluster._neighbors import NeighborInformation, find_neighbors
-from skdeepclust.cluster._neural_mixture_em import agreement, score_bound
+from skdeepclust.cluster._neural_mixture_em import score_bound
 from skdeepclust.cluster._run import copied
 from skdeepclust.exceptions import DeadClusterWarning
 from skdeepclust.metrics import clustering_accuracy
@@ -416,7 +417,7 @@ RESTARTED = {"init": "random", "n_networks": 1, "n_init": 2}
 def test_what_networks_and_restarts_are_compared_by(
     images, several, params, neighbors, objectives, monkeypatch
 ):
-    monkeypatch.setattr(_neural_mixture_em, "SCORED_SAMPLES", 500)  # for the time
+    monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 500)  # for the time
     told, told_by_neighbors = iter(SCORES), iter(neighbors)
     monkeypatch.setattr(
         NeighborInformation, "__call__", lambda self, labels, n_clusters: next(told_by_neighbors)
@@ -482,8 +483,8 @@ def test_how_many_networks_are_trained(images, params, agreed, least, networks, 
         asked.append(first)
         return agreed[(len(asked) - 1) % 5]
 
-    monkeypatch.setattr(_neural_mixture_em, "adjusted_rand_score", rand_index)
-    monkeypatch.setattr(_neural_mixture_em, "WELL_TOLD", least)
+    monkeypatch.setattr(_mixture_search, "adjusted_rand_score", rand_index)
+    monkeypatch.setattr(_mixture_search, "WELL_TOLD", least)
     quick = {"start_epochs": 20, "max_epochs": 1, "batch_size": 32, "random_state": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeadClusterWarning)
@@ -524,7 +525,7 @@ def test_clusterings_that_leave_most_clusters_empty_come_last():
 def test_starts_have_more_clusters_where_a_network_left_some_empty(
     images, params, empty, n_finer, monkeypatch
 ):
-    monkeypatch.setattr(_neural_mixture_em, "SCORED_SAMPLES", 500)  # for the time
+    monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 500)  # for the time
     searched, begun = [], []
 
     class Spy(NeuralMixtureEM):
@@ -561,7 +562,7 @@ def test_starts_have_more_clusters_where_a_network_left_some_empty(
 
 def test_joined_starts_find_classes_of_unequal_sizes(monkeypatch):
     """Their score is that of the classes themselves, whose copies never cross."""
-    monkeypatch.setattr(_neural_mixture_em, "SCORED_SAMPLES", 1000)  # for the time
+    monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 1000)  # for the time
     sizes, rng = np.array([120, 30, 18]), np.random.RandomState(0)
     y = np.repeat(range(3), sizes)
     patterns = rng.randint(0, 200, (3, 1, 8, 8))
@@ -609,9 +610,9 @@ def test_that_joined_starts_agree_ends_no_search(images, monkeypatch):
                 return torch.tensor([next(scores)]), torch.arange(2)
             return found, labels % 3
 
-    monkeypatch.setattr(_neural_mixture_em, "SCORED_SAMPLES", 500)  # for the time
-    monkeypatch.setattr(_neural_mixture_em, "adjusted_rand_score", lambda first, other: 1)
-    monkeypatch.setattr(_neural_mixture_em, "WELL_TOLD", 5.0)
+    monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 500)  # for the time
+    monkeypatch.setattr(_mixture_search, "adjusted_rand_score", lambda first, other: 1)
+    monkeypatch.setattr(_mixture_search, "WELL_TOLD", 5.0)
     quick = {"n_starts": 8, "start_epochs": 20, "max_epochs": 1, "batch_size": 60}
     assert len(searches(Spy(3, random_state=0, **quick).fit(images))) == 3
 
@@ -640,8 +641,8 @@ def test_starts_that_agree_on_too_few_clusters_are_not_enough(images, monkeypatc
             scores, labels = super()._unsupervised_scores(run, heads)
             return scores, labels.clamp(max=self.most)
 
-    monkeypatch.setattr(_neural_mixture_em, "adjusted_rand_score", lambda first, other: 1)
-    monkeypatch.setattr(_neural_mixture_em, "WELL_TOLD", -9)
+    monkeypatch.setattr(_mixture_search, "adjusted_rand_score", lambda first, other: 1)
+    monkeypatch.setattr(_mixture_search, "WELL_TOLD", -9)
     model = Spy(3, n_starts=8, start_epochs=20, max_epochs=1, random_state=0)
     for model.most, networks in ((2, 1), (1, 3)):
         assert len(searches(model.fit(images))) == networks
