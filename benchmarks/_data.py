@@ -6,6 +6,7 @@ SKDEEPCLUST_DATA names: ``jpeg``, the bytes of all images, ``offsets`` (n + 1,) 
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import itertools
 import os
@@ -51,6 +52,29 @@ def packed(name: str) -> tuple[np.ndarray, np.ndarray]:
     )
     X = X[:, None] if X.ndim == 3 else X.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(X), y.astype(np.int64)
+
+
+def of_clustpy(name: str, n_labels: int) -> tuple[np.ndarray, np.ndarray]:
+    """One of the four sets that come with ClustPy: rows, and classes, the combinations of its
+    labels. Its own loaders would import torchvision."""
+    (package,) = importlib.util.find_spec("clustpy").submodule_search_locations
+    table = np.genfromtxt(Path(package) / "data" / "datasets" / f"{name}.data", delimiter=",")
+    _, y = np.unique(table[:, :n_labels], axis=0, return_inverse=True)
+    return table[:, n_labels:], y.ravel()
+
+
+def stick_figures() -> tuple[np.ndarray, np.ndarray]:
+    """900 grey images of 20 x 20 within [0, 1]; three poses of the arms by three of the legs."""
+    X, y = of_clustpy("stickfigures", 2)
+    return (X / X.max()).reshape(-1, 1, 20, 20).astype(np.float32), y
+
+
+def coloured_letters() -> tuple[np.ndarray, np.ndarray]:
+    """10,000 images of 9 x 7 in colour within [0, 1]; six letters by three colours by which of the
+    corners is coloured."""
+    X, y = of_clustpy("nrLetters", 3)
+    X = (X / X.max()).reshape(-1, 9, 7, 3).transpose(0, 3, 1, 2)  # channels came last
+    return X.astype(np.float32, order="C"), y
 
 
 def medical_mnist() -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,15 @@ from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust.datasets import fetch_mnist, make_imbalanced
 
 from ._bench import spread, write_table
-from ._data import digit_images, flat, medical_mnist, subset
+from ._data import (
+    coloured_letters,
+    digit_images,
+    flat,
+    medical_mnist,
+    of_clustpy,
+    stick_figures,
+    subset,
+)
 from ._embeddings import cifar10_embeddings, mnist_embeddings
 from ._peers import (
     SHORTER,
@@ -41,9 +49,8 @@ from ._record import device, load, path_of, run
 GROUP = "peers"
 
 
-def table_of(load) -> tuple[np.ndarray, np.ndarray]:
+def scaled(X, y) -> tuple[np.ndarray, np.ndarray]:
     """A table, its features on one scale."""
-    X, y = load(return_X_y=True)
     return scale(X).astype(np.float32), y
 
 
@@ -53,8 +60,7 @@ def long_tailed(seed):
 
 def unequal_blobs(seed):
     """Gaussians of 800, 80 and 20 samples, most often apart."""
-    X, y = make_blobs([800, 80, 20], 4, centers=None, random_state=seed)
-    return scale(X).astype(np.float32), y
+    return scaled(*make_blobs([800, 80, 20], 4, centers=None, random_state=seed))
 
 
 @dataclass(frozen=True)
@@ -67,9 +73,13 @@ class Data:
 
 
 DATA = {
-    "iris, 150 × 4": Data(lambda seed: table_of(load_iris), 3, quick=True),
-    "wine, 178 × 13": Data(lambda seed: table_of(load_wine), 3, quick=True),
-    "breast cancer, 569 × 30": Data(lambda seed: table_of(load_breast_cancer), 2, quick=True),
+    "iris, 150 × 4": Data(lambda seed: scaled(*load_iris(return_X_y=True)), 3, quick=True),
+    "wine, 178 × 13": Data(lambda seed: scaled(*load_wine(return_X_y=True)), 3, quick=True),
+    "breast cancer, 569 × 30": Data(
+        lambda seed: scaled(*load_breast_cancer(return_X_y=True)), 2, quick=True
+    ),
+    "fruit, 105 × 6": Data(lambda seed: scaled(*of_clustpy("fruit", 2)), 7),
+    "ALOI, 288 × 611": Data(lambda seed: scaled(*of_clustpy("aloi_small", 2)), 4),
     "blobs of 800, 80 and 20, 900 × 4": Data(unequal_blobs, 3),
     "CIFAR-10, embedded, 5,000 × 128": Data(
         lambda seed: subset(*cifar10_embeddings(), 5_000, seed), 10
@@ -78,6 +88,8 @@ DATA = {
         lambda seed: subset(*mnist_embeddings(), 5_000, seed), 10
     ),
     "digits, 1,797": Data(lambda seed: digit_images(), 10, quick=True),
+    "stick figures, 900": Data(lambda seed: stick_figures(), 9),
+    "coloured letters, 10,000": Data(lambda seed: coloured_letters(), 72),
     "MNIST, 5,000 drawn": Data(lambda seed: subset(*fetch_mnist(), 5_000, seed), 10, quick=True),
     "long-tailed MNIST, ratio 10": Data(long_tailed, 10),
     "radiology, 6,000 drawn": Data(lambda seed: subset(*medical_mnist(), 6_000, seed), 6),
@@ -136,7 +148,7 @@ def pairs(names, only):
         for method in only:
             table = "×" in data  # no images to warp
             # StatDEC has dense layers there by default: vectors, small images, many images.
-            dense = table or data in ("digits, 1,797", PICTURED)
+            dense = table or data in ("digits, 1,797", "coloured letters, 10,000", PICTURED)
             # And there warps start no game that "projection" leaves alone.
             of_images = "affine" in method or "projection" in method
             if (table and of_images) or (dense and "mlp" in method):

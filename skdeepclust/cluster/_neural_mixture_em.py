@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from numbers import Real
 from operator import itemgetter
 
@@ -36,6 +37,7 @@ from ._phases import (
     steps_per_epoch,
     train_phase,
 )
+from ._projections import separated_clusters
 from ._revival import revive_empty
 from ._run import Run
 from ._start import principal_start
@@ -203,7 +205,9 @@ class NeuralMixtureEM(SearchingClusterer):
         "auto": where copies are neighbours and ``prior`` is "auto" or "estimated", clusters found
         along twenty principal components at most, as :class:`StatDEC` finds those that it starts
         from in its embedding, or by k-means in more features where neighbours are told more; they
-        are the posterior of every E-step. The units of the columns count. Then ``n_starts``,
+        are the posterior of every E-step. The units of the columns count. Of images, with
+        ``augment="auto"``, such are the clusters of a Gaussian mixture on ten principal components
+        that lie apart, if they do: the warp might undo what tells them. Then ``n_starts``,
         ``n_networks`` and ``start_epochs`` have no use, and in the EM step ``temperature`` has
         none. Where these clusters are empty or outliers, elsewhere, and with "random", scores
         start at random, and the best start of a search goes on by its own posterior.
@@ -506,19 +510,29 @@ class NeuralMixtureEM(SearchingClusterer):
         return lambda index, x: warp(x)
 
     def _begin(self, run: Run) -> None:
-        """Of vectors, find the clusters that the mixture keeps to, and give it their shares."""
+        """Find clusters that the mixture keeps to, and give it their shares."""
         found = isinstance(self.prior, str) and self.prior in ("auto", "estimated")
-        has_e_step = self.objective != "consistency"
-        if self.init == "random" or not (found and has_e_step and self._copies() == "neighbors"):
+        if self.init == "random" or not found or self.objective == "consistency":
             return
-        X, mixture = run.rows.X, run.module.mixture
-        given = principal_start(X, self.n_clusters, run.rng, run.information, run.device)
+        given = self._given_clusters(run)
         if given is None:
             return
-        run.memory["given"] = given
+        run.memory["given"], mixture = given, run.module.mixture
         share = torch.bincount(given, minlength=self.n_clusters) / len(given)
         mixture.log_prior.copy_(share.log())
         mixture.estimates_prior.fill_(False)
+
+    def _given_clusters(self, run: Run) -> Tensor | None:
+        """Those of vectors along principal components; of images such as lie apart, since warps
+        that nobody asked for may undo what tells them."""
+        rows, information, n_clusters = run.rows, run.information, self.n_clusters
+        if self._copies() == "neighbors":
+            return principal_start(rows.X, n_clusters, run.rng, information, run.device)
+        if self.augment != "auto":
+            return None
+        equal, rng = cluster_shares("prior", "uniform", n_clusters), deepcopy(run.rng)
+        found = separated_clusters(rows, equal, information, rng, of_any_shares=True)
+        return None if found is None else found.to(run.device)
 
     def _train_mixture(self, run: Run) -> None:
         """Algorithm 1."""

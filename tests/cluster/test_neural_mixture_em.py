@@ -280,6 +280,37 @@ def test_where_clusters_are_found_before(blobs, started, params, begins):
     assert (len(searches(model)) == 0) == begins
 
 
+@pytest.fixture(scope="module")
+def corners():
+    """Images whose classes are corners, which the default warp moves out of the frame."""
+    rng = np.random.RandomState(0)
+    y = np.repeat(range(4), (60, 30, 20, 10))  # shares that nobody said
+    X = 0.1 * rng.rand(120, 1, 8, 8).astype(np.float32)
+    X[range(120), 0, np.array([0, 0, 7, 7])[y], np.array([0, 7, 0, 7])[y]] = 1
+    return X, y
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+def test_images_keep_to_clusters_that_lie_apart(corners):
+    X, y = corners
+    model = NeuralMixtureEM(4, random_state=0).fit(X)
+    assert {row["phase"] for row in model.history_} == {"cluster"}
+    assert clustering_accuracy(y, model.labels_) == 1
+    # A warp that was asked for says what clusters are not to depend on.
+    asked = small(n_clusters=4, init="auto", augment="strong_affine", n_networks=1).fit(X)
+    assert len(searches(asked)) == 1
+
+
+def test_whether_images_lie_apart_leaves_a_search_as_it_is():
+    X = load_digits().images[:200, None].astype(np.float32)
+    models = [
+        small(n_clusters=10, n_networks=2, init="auto", augment=augment).fit(X)
+        for augment in ("auto", "strong_affine")
+    ]
+    assert len(searches(models[0])) == 2
+    np.testing.assert_array_equal(*(model.transform(X) for model in models))
+
+
 def test_outliers_are_no_clusters_to_keep_to(started, monkeypatch):
     """As columns with heavy tails have them, whatever rounding makes of these."""
     X = np.random.RandomState(0).standard_t(1.5, (500, 5))
