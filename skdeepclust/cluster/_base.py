@@ -504,6 +504,12 @@ class BaseDeepClusterer(
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "labels_")
 
+    def _as_samples(self, decoded: np.ndarray) -> np.ndarray:
+        """What a network gives, in the shape that ``fit`` was given."""
+        if self._image_dtype == np.uint8:  # a Gaussian decoder knows of no bounds
+            decoded.clip(0, 1, out=decoded)
+        return decoded.reshape(-1, *self._sample_shape)
+
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float32"]
@@ -535,8 +541,10 @@ def tell_of_rounding(X, array: np.ndarray) -> None:
         return
     low, high = array.min(0), array.max(0)
     steps = (high - low) / np.spacing(np.maximum(np.abs(low), np.abs(high)))
-    for column in np.flatnonzero(steps < FEWEST_STEPS):
-        values = np.asarray(X)[:, column].astype(np.float64)
+    coarse = np.flatnonzero(steps < FEWEST_STEPS)
+    given = np.asarray(X) if len(coarse) else None  # of a frame of several dtypes a copy
+    for column in coarse:
+        values = given[:, column].astype(np.float64)
         if len(np.unique(values)) > len(np.unique(array[:, column])):
             warnings.warn(
                 f"column {column} of X, from {values.min():.10g} to {values.max():.10g}, loses "
@@ -625,11 +633,6 @@ class ReconstructionMixin:
             self._infer(lambda x: self.module_.decode(self.module_.embed(x)), X)
         )
 
-    def _as_samples(self, decoded: np.ndarray) -> np.ndarray:
-        if self._image_dtype == np.uint8:  # a Gaussian decoder knows of no bounds
-            decoded.clip(0, 1, out=decoded)
-        return decoded.reshape(-1, *self._sample_shape)
-
 
 class SamplingMixin:
     """For estimators that generate.
@@ -680,4 +683,4 @@ class SamplingMixin:
             Rows(drawn, drawn.shape[1:], 1.0, device),
             math.prod(self.input_shape_),
         )
-        return X.reshape(-1, *self._sample_shape), labels
+        return self._as_samples(X), labels

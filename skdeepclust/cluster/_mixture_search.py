@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from .._sklearn_compat import Interval, StrOptions
 from ..networks import MixtureHeads
-from ..objectives import expected_log_density, join_clusters, joint_information, pair_shares
+from ..objectives import comparable_information, expected_log_density, join_clusters, pair_shares
 from ..training import INFERENCE_BATCH, Rows, Step, inference_batch, map_rows, seeded_construction
 from ._base import BaseDeepClusterer
 from ._phases import cluster_means, resolve_epochs
@@ -300,9 +300,4 @@ class SearchingClusterer(BaseDeepClusterer):
     def _told_by_copies(self, labels: Tensor, labels_tr: Tensor) -> Tensor:
         """What the clusters of samples and of their copies, (n, n_heads), tell of each other."""
         penalty = NEIGHBOR_PENALTY if self._copies() == "neighbors" else WARP_PENALTY
-        joint = pair_shares(labels, labels_tr, self.n_clusters)
-        scores = joint_information(joint, penalty)
-        # Few clusters may be so sure that they have more to tell than many: those that leave more
-        # than half of them empty come after all others.
-        few = (joint.sum(-1) > 0).sum(-1) < self.n_clusters / 2
-        return scores - few * (1 + penalty) * math.log(self.n_clusters)
+        return comparable_information(pair_shares(labels, labels_tr, self.n_clusters), penalty)

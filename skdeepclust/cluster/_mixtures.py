@@ -84,7 +84,10 @@ class GaussianMixtureEM:
     def weights(self, shares: Tensor, means: Tensor, covariances: Tensor) -> Tensor:
         """From parameters, (K,), (K, d) and (K, products), the last without regularisation."""
         if self.kind == "spherical":
-            covariances = covariances.mean(1, keepdim=True).expand_as(covariances)
+            variances = (covariances.mean(1) + self.regularization).unsqueeze(1)
+            quadratic, linear = (-0.5 / variances).expand_as(means), means / variances
+            log_determinants = self.dim * variances.squeeze(1).log()
+            return self._joined(shares, means, quadratic, linear, log_determinants)
         matrices = means.new_zeros(len(means), self.dim, self.dim)
         matrices[:, self.rows, self.columns] = covariances
         matrices[:, self.columns, self.rows] = covariances
@@ -93,11 +96,14 @@ class GaussianMixtureEM:
         precisions = torch.cholesky_inverse(factors)
         linear = (precisions @ means.unsqueeze(2)).squeeze(2)
         log_determinants = 2 * factors.diagonal(dim1=1, dim2=2).log().sum(1)
+        halves = torch.where(self.rows == self.columns, 0.5, 1.0).to(means)  # (i, j) is (j, i) too
+        quadratic = -halves * precisions[:, self.rows, self.columns]
+        return self._joined(shares, means, quadratic, linear, log_determinants)
+
+    def _joined(self, shares, means, quadratic, linear, log_determinants) -> Tensor:
         constant = shares.log() - 0.5 * (
             (linear * means).sum(1) + log_determinants + self.dim * math.log(2 * math.pi)
         )
-        halves = torch.where(self.rows == self.columns, 0.5, 1.0).to(means)  # (i, j) is (j, i) too
-        quadratic = -halves * precisions[:, self.rows, self.columns]
         return torch.cat([quadratic, linear, constant.unsqueeze(1)], 1).T
 
 

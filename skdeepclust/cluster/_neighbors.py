@@ -13,7 +13,13 @@ from sklearn.utils import gen_batches
 from torch import Tensor
 
 from .._sklearn_compat import warning_filters
-from ..objectives import closest_clusters, entropy, joint_information, pair_shares
+from ..objectives import (
+    closest_clusters,
+    comparable_information,
+    entropy,
+    joint_information,
+    pair_shares,
+)
 from ..training import Rows, inference_batch
 
 # Neighbours that copies are drawn from, and samples that they come from: among more of them they
@@ -110,8 +116,8 @@ def neighbor_copies(
 class NeighborInformation:
     """What the cluster of a sample and that of a neighbour tell of each other, in nats.
 
-    ``I(c; c') - β H(c | c')`` of :func:`~skdeepclust.objectives.shared_information`, the copy of a
-    sample being one of its nearest others. The samples are the same whenever as many are given.
+    ``I(c; c') - β H(c | c')`` of :func:`~skdeepclust.objectives.comparable_information`, the copy
+    of a sample being one of its nearest others. As many samples given are the same ones taken.
 
     Parameters
     ----------
@@ -174,7 +180,7 @@ class NeighborInformation:
         neighbours."""
         if len(self.chosen) < 2:
             return 0.0
-        return joint_information(self.joint(labels, n_clusters), self.disagreement).item()
+        return comparable_information(self.joint(labels, n_clusters), self.disagreement).item()
 
     def told(self, labels: Tensor, n_clusters: int) -> float:
         """How much of what a sample's cluster has to tell a neighbour's tells, from 0 to 1; 0 with

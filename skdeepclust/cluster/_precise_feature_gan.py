@@ -707,7 +707,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     def _parts(run: Run, n: int, steps: int, size: int) -> Iterator[Tensor]:
         """Places in a batch of n of the real samples for each step of the critic."""
         for part in torch.arange(n).tensor_split(steps):
-            if len(part) < size // 2:  # small data: drawn from all there is
+            if len(part) < max(2, size // 2):  # small data: drawn from all there is
                 part = torch.randint(n, (size,), generator=run.generator)
             yield part
 

@@ -20,7 +20,7 @@ from ..exceptions import NonFiniteLossWarning
 from ..training import Keeper, PhasedNet, Rows, map_rows
 from ._neighbors import NeighborInformation
 
-# A loss that is no number takes a training back to the end of the epoch before, or over short ones
+# What is no number takes a training back to the end of the epoch before, or over short ones
 # by so many steps at most: a state kept at the end of each would cost more than they do.
 STEPS_BACK = 10
 # What a run has found out so far, beside its network and its memory.
@@ -144,11 +144,11 @@ class Run(Keeper):
         if self.keep is not None:
             self.keep(state)
 
-    def go_back(self, net: PhasedNet) -> int:
+    def go_back(self, net: PhasedNet, why: str) -> int:
         """To the last state kept, with half the learning rate; how many epochs lie behind."""
         warnings.warn(
-            f"the loss became {net.history[-1, 'train_loss']} in phase {net.phase_!r}: training "
-            "goes back to where it was finite, with half the learning rate",
+            f"{why} in phase {net.phase_!r}: training goes back to where all was finite, with half "
+            "the learning rate",
             NonFiniteLossWarning,
             stacklevel=2,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 
 import numpy as np
@@ -190,9 +190,8 @@ def agreed_mixtures(
         weights += em.fit(part, torch.stack(centers))
     claims = posteriors(em.terms(part), weights)
     numbers = range(n_clusters, min(n_clusters + 1, len(part)) + 1)
-    seed, shares = rng.randint(2**31 - 1), []
-    for number in numbers:
-        labels = cut_bipartite_graph(claims.cpu().numpy(), number, seed)
+    cuts, shares = cut_bipartite_graph(claims.cpu().numpy(), numbers, rng.randint(2**31 - 1)), []
+    for number, labels in zip(numbers, cuts, strict=True):
         # What share of a component lies in each cluster; a sample has it from its components.
         one_hot = F.one_hot(torch.from_numpy(labels).long(), number).to(claims)
         share = claims.T @ one_hot + torch.finfo(claims.dtype).tiny
@@ -367,24 +366,28 @@ def lie_apart(posterior: np.ndarray, information: NeighborInformation) -> bool:
     return information.told(labels, posterior.shape[1]) >= APART
 
 
-def cut_bipartite_graph(claims: np.ndarray, n_clusters: int, seed: int) -> np.ndarray:
-    """Cut the graph between samples and components into clusters of samples.
+def cut_bipartite_graph(
+    claims: np.ndarray, numbers: Iterable[int], seed: int
+) -> Iterator[np.ndarray]:
+    """Cut the graph between samples and components into so many clusters of samples, and so many.
 
     Parameters
     ----------
     claims : ndarray of shape (n, n_components)
         Weight of the edge between a sample and a component; rows have equal sums.
-    n_clusters : int
+    numbers : iterable of int
     seed : int
 
-    Returns
-    -------
+    Yields
+    ------
     ndarray of shape (n,), int
+        For each of the numbers.
     """
     scaled = claims / np.sqrt(np.maximum(claims.sum(0), np.finfo(float).tiny))
     # The left singular vectors, by way of the small Gram matrix of the components.
     _, right = np.linalg.eigh(scaled.T @ scaled)
-    left = scaled @ right[:, -n_clusters:]
-    left /= np.maximum(np.linalg.norm(left, axis=0), np.finfo(float).tiny)
-    left /= np.maximum(np.linalg.norm(left, axis=1, keepdims=True), np.finfo(float).tiny)
-    return KMeans(n_clusters, n_init=20, random_state=seed).fit_predict(left)
+    for n_clusters in numbers:
+        left = scaled @ right[:, -n_clusters:]
+        left /= np.maximum(np.linalg.norm(left, axis=0), np.finfo(float).tiny)
+        left /= np.maximum(np.linalg.norm(left, axis=1, keepdims=True), np.finfo(float).tiny)
+        yield KMeans(n_clusters, n_init=20, random_state=seed).fit_predict(left)

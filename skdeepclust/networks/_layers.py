@@ -51,13 +51,18 @@ class Standardize(nn.Module):
         return x * self.scale + self.mean
 
 
+# Of a row and a matrix, at a time: 64 MB in float32.
+MOST_PRODUCTS = 2**24
+
+
 def _rowwise_product(z: Tensor, symmetric: Tensor) -> Tensor:
     """``z @ symmetric``, each row rounded alike wherever it stands in z.
 
     Matrix products of narrow matrices are not: libraries round their last rows another way, and a
     sample's embedding would depend on its place in the batch.
     """
-    return (z.unsqueeze(1) * symmetric).sum(2)  # (n, 1, d) * (d, d) -> (n, d)
+    parts = z.split(max(1, MOST_PRODUCTS // symmetric.numel()))
+    return torch.cat([(part.unsqueeze(1) * symmetric).sum(2) for part in parts])  # (n, d)
 
 
 class LatentMap(nn.Module):

@@ -18,6 +18,7 @@ from ._assignment import (
 )
 from ._mixture import (
     closest_clusters,
+    comparable_information,
     consistency_kl,
     expected_log_density,
     information_loss,
@@ -43,6 +44,7 @@ __all__ = [
     "assignment_kl",
     "bernoulli_log_likelihood",
     "closest_clusters",
+    "comparable_information",
     "consistency_kl",
     "critic_distance",
     "deception_loss",

@@ -3,6 +3,8 @@ End-to-end Deep Clustering"). a are relevance scores, normalised over the batch.
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -167,6 +169,29 @@ def joint_information(joint: Tensor, penalty: float = 0.0) -> Tensor:
     return entropy(share) - (1 + penalty) * conditional
 
 
+def comparable_information(joint: Tensor, penalty: float = 0.0) -> Tensor:
+    """:func:`joint_information` by which clusterings are compared: those that leave more than half
+    of the clusters empty, or all but one, come after all others.
+
+    A few clusters may be so sure that they tell more than many, and one of all samples is never
+    wrong.
+
+    Parameters
+    ----------
+    joint : Tensor of shape (..., n_clusters, n_clusters)
+    penalty : float >= 0, default=0.0
+        β.
+
+    Returns
+    -------
+    Tensor of shape (...)
+    """
+    n_clusters = joint.shape[-1]
+    filled = (joint.sum(-1) > 0).sum(-1)
+    few = filled < max(2, n_clusters / 2)
+    return joint_information(joint, penalty) - few * (1 + penalty) * math.log(n_clusters)
+
+
 def join_clusters(joint: Tensor, n_clusters: int, penalty: float = 0.0) -> Tensor:
     """Join clusters by pairs, each time the two that leave most of :func:`joint_information`.
 
@@ -245,9 +270,11 @@ def _gain_of_joining(joint: Tensor, penalty: float) -> Tensor:
     share, own = joint.sum(1), joint.diagonal()
     of_share = united(share.unsqueeze(1), share)
     # Of the row and the column, less what they have in common, which becomes one entry.
-    rows = united(joint.unsqueeze(1), joint)  # (K, K, K)
-    mine = torch.arange(len(joint), device=joint.device)
-    rows = rows.sum(2) - rows[mine.unsqueeze(1), mine, mine.unsqueeze(1)] - rows[:, mine, mine]
+    rows = []
+    for mine, row in enumerate(joint):  # all at once they are K³
+        with_each = united(row, joint)
+        rows.append(with_each.sum(1) - with_each[:, mine] - with_each.diagonal())
+    rows = torch.stack(rows)
     block = own.unsqueeze(1) + own + 2 * joint
     entropies = own.xlogy(own)
     of_block = entropies.unsqueeze(1) + entropies + 2 * joint.xlogy(joint) - block.xlogy(block)

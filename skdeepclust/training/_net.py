@@ -37,7 +37,7 @@ class Keeper:
     def epoch_ends(self, net: PhasedNet, epochs: int, steps: int) -> None:
         """So many epochs of the phase are done, of so many steps each."""
 
-    def go_back(self, net: PhasedNet) -> int | None:
+    def go_back(self, net: PhasedNet, why: str) -> int | None:
         """Restore the last state that was kept, at half the rate; how many epochs then lie behind.
         None where there is no way back."""
         return None
@@ -191,8 +191,8 @@ class PhasedNet(NeuralNet):
         Raises
         ------
         FloatingPointError
-            When the loss becomes infinite or NaN a second time; after the first, training goes back
-            by an epoch or a few steps, with half the learning rate.
+            When the loss or a weight becomes infinite or NaN a second time; after the first,
+            training goes back by an epoch or a few steps, with half the learning rate.
         """
         if self.interrupt.asked:
             return "interrupted"
@@ -218,11 +218,13 @@ class PhasedNet(NeuralNet):
                 self.notes_ = {"phase": name}
                 iterator = itertools.islice(batches, n_batches)
                 self.run_single_epoch(iterator, training=True, prefix="train", step_fn=step)
-                loss = self.history[-1, "train_loss"]
-                if not math.isfinite(loss):
-                    done = None if self.halved_ else self.keeper.go_back(self)
+                if diverged := self._diverged():
+                    done = None if self.halved_ else self.keeper.go_back(self, diverged)
                     if done is None:
-                        self._raise_non_finite(loss)
+                        raise FloatingPointError(
+                            f"{diverged} in epoch {self.history[-1, 'epoch']} (phase {name!r}); "
+                            "lower lr, or look for extreme values in X"
+                        )
                     continue
                 self.notify("on_epoch_end", dataset_train=rows)
                 self._record_notes()
@@ -270,8 +272,11 @@ class PhasedNet(NeuralNet):
         owned = {id(p) for group in optimizer.param_groups for p in group["params"]}
         yield from ((name, p) for name, p in self.get_all_learnable_params() if id(p) in owned)
 
-    def _raise_non_finite(self, loss: float) -> None:
-        raise FloatingPointError(
-            f"the loss became {loss} in epoch {self.history[-1, 'epoch']} (phase {self.phase_!r}); "
-            "lower lr, or look for extreme values in X"
-        )
+    def _diverged(self) -> str | None:
+        """What the epoch left that is no number."""
+        if not math.isfinite(loss := self.history[-1, "train_loss"]):
+            return f"the loss became {loss}"
+        # That is from before the last step, which a state to go back to must have survived too.
+        groups = itertools.chain(*(chosen.param_groups for chosen in self.optimizers_.values()))
+        sums = [weight.detach().sum() for group in groups for weight in group["params"]]
+        return None if torch.stack(sums).isfinite().all() else "a weight became infinite or NaN"

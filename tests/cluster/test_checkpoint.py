@@ -563,13 +563,21 @@ def test_the_users_handler_stays(X):
 
 
 class Poison(Callback):
-    """Makes a weight NaN in batches of these numbers."""
+    """Makes a weight NaN in batches of these numbers, before or after their step."""
 
-    def __init__(self, *batches):
-        self.batches, self.seen, self.rates = batches, 0, []
+    def __init__(self, *batches, after=False):
+        self.batches, self.after, self.seen, self.rates = batches, after, 0, []
 
     def on_batch_begin(self, net, **kwargs):
         self.seen += 1
+        if not self.after:
+            self.spoil(net)
+
+    def on_batch_end(self, net, **kwargs):
+        if self.after:
+            self.spoil(net)
+
+    def spoil(self, net):
         if self.seen in self.batches:
             parameters = (
                 p for o in net.optimizers_.values() for g in o.param_groups for p in g["params"]
@@ -598,6 +606,23 @@ def test_a_loss_that_is_no_number_goes_back_once(Estimator, X, batch_size):
     assert 0 <= again < STEPS_BACK  # and few are done twice, long ones never
     assert sorted({rate / poison.rates[0] for rate in poison.rates}) == [0.5, 1.0]
     assert np.isfinite(model.transform(X)).all()
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+@pytest.mark.parametrize("share", [0.5, 1])
+@each
+def test_so_does_a_weight_that_the_last_step_of_an_epoch_leaves(Estimator, X, share):
+    """Here every step is an epoch's last; of a fit's last no loss would tell."""
+    settings = {"n_init": 1, "batch_size": len(X)}
+    count = Count()
+    small(Estimator, callbacks=[count], **settings).fit(X)
+    assert count.batches == count.epochs
+    poison = Poison(round(share * count.batches), after=True)
+    with pytest.warns(NonFiniteLossWarning, match="a weight became infinite or NaN in phase"):
+        model = small(Estimator, callbacks=[poison], **settings).fit(X)
+    assert len(model.history_) == count.epochs
+    assert np.isfinite(model.transform(X)).all()
+    assert all(weight.isfinite().all() for weight in model.module_.parameters())
 
 
 @pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.NonFiniteLossWarning")

@@ -202,6 +202,14 @@ def test_samples_have_the_clusters_latent_moments(blobs, fitted):
     np.testing.assert_allclose(module.latent_means[1], z.mean(0), rtol=1e-4, atol=1e-5)
 
 
+def test_pictures_of_uint8_are_drawn_within_their_range(images):
+    X = (255 * (images > images.mean())).astype(np.uint8)
+    model = small(likelihood="gaussian", network="mlp", max_epochs=1).fit(X)
+    drawn, _ = model.sample(200)
+    assert drawn.min() == 0  # what a Gaussian decoder has beyond is cut off
+    assert drawn.max() == 1
+
+
 def test_sample_follows_its_seed(fitted):
     first, second = fitted.sample(5), fitted.sample(5)
     assert np.array_equal(first[0], second[0])  # that of the estimator

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.metrics import mutual_info_score
 
@@ -176,3 +177,14 @@ def test_many_features_are_searched_along_principal_components(unit, monkeypatch
 @pytest.mark.filterwarnings("error")
 def test_samples_that_are_all_the_same_have_neighbours():
     assert find_neighbors(rows_of(np.ones((60, 200))), np.random.RandomState(0)).shape == (60, 10)
+
+
+@pytest.mark.parametrize("n_clusters", [2, 8])
+def test_one_cluster_of_everything_is_not_the_best(n_clusters):
+    """Though no neighbour differs in it, and of noise many do in clusters that are populated."""
+    X = np.random.RandomState(0).randn(300, 10).astype(np.float32)
+    found = KMeans(n_clusters, n_init=1, random_state=0).fit_predict(X)
+    information = NeighborInformation(X)
+    of_many = information(torch.from_numpy(found).long(), n_clusters)
+    assert of_many < 0
+    assert information(torch.zeros(300, dtype=torch.int64), n_clusters) < of_many

@@ -53,6 +53,14 @@ def images(noisy_patterns):
     return noisy_patterns(60, 8)
 
 
+@pytest.mark.parametrize(("n", "critic_steps"), [(11, 5), (13, 4)])
+def test_no_step_of_the_critic_has_a_single_sample(n, critic_steps):
+    """Over which nothing could be normalised."""
+    X = np.random.RandomState(0).rand(n, 5)
+    model = small(n_clusters=2, batch_size=2, critic_steps=critic_steps, max_epochs=2).fit(X)
+    assert np.isfinite(model.history_[:, "critic"]).all()
+
+
 @pytest.fixture
 def searched(monkeypatch):
     """Copies by which fits had the clusters of images searched, and what was found."""

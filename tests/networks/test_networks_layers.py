@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from skdeepclust.networks import LatentMap, Standardize
+from skdeepclust.networks import LatentMap, Standardize, _layers
 
 
 @pytest.fixture
@@ -53,6 +53,14 @@ def test_standardize_is_saved_and_has_nothing_to_train(rng):
     fresh.load_state_dict(layer.state_dict())
     x = torch.ones(2, 3)
     assert torch.equal(fresh(x), layer(x))
+
+
+def test_rows_are_multiplied_in_parts_alike(monkeypatch):
+    z, matrix = torch.randn(7, 3), torch.randn(3, 3)
+    whole = _layers._rowwise_product(z, matrix)
+    torch.testing.assert_close(whole, z @ matrix.T)
+    monkeypatch.setattr(_layers, "MOST_PRODUCTS", 20)  # two rows at a time
+    assert torch.equal(_layers._rowwise_product(z, matrix), whole)
 
 
 # ------------------------------------------------------------------ LatentMap

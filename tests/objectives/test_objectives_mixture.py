@@ -12,6 +12,7 @@ import torch
 from sklearn.metrics import confusion_matrix
 
 from skdeepclust.objectives import (
+    comparable_information,
     consistency_kl,
     expected_log_density,
     information_loss,
@@ -491,6 +492,24 @@ def test_joint_information_is_that_of_labels_with_these_pairs(rng, penalty):
         expected.append(shared_information(labels, labels_tr, K, penalty).item())
     found = joint_information(torch.stack(joints), penalty)
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
+
+
+def sure_of(n_filled, n_clusters):
+    """Clusters of one size that a copy always shares, and others that are empty."""
+    return torch.diag(torch.arange(n_clusters) < n_filled).double() / n_filled
+
+
+@pytest.mark.parametrize(
+    ("n_filled", "n_clusters", "compared"),
+    [(2, 5, False), (3, 5, True), (1, 2, False), (2, 2, True), (2, 4, True), (1, 1, True)],
+)
+def test_few_clusters_come_after_all_others(n_filled, n_clusters, compared):
+    joint = sure_of(n_filled, n_clusters)
+    worst = torch.full_like(joint, 1 / n_clusters**2)  # copies have clusters by chance
+    found, least = (comparable_information(each, 1.0).item() for each in (joint, worst))
+    assert (found >= least) == compared
+    if compared:
+        assert found == joint_information(joint, 1.0).item()
 
 
 def test_shared_information_of_agreement_is_the_entropy_whatever_the_penalty():
