@@ -28,7 +28,7 @@ X, y = make_blobs(3000, centers=centers, cluster_std=0.8, random_state=0)
 # With and without normalised scores
 # ----------------------------------
 # One start and EM alone, as in section 8.1 of the paper. A cluster that has lost all its samples is
-# started anew and a warning tells of it; here that is the point.
+# started anew; a warning tells of those that end without any, and here that is the point.
 settings = {
     "n_starts": 1,
     "augment": None,

@@ -2,7 +2,7 @@
 
 
 class DeadClusterWarning(UserWarning):
-    """A cluster lost all its samples and was started anew, or stayed empty."""
+    """Clusters ended a fit without a sample."""
 
 
 class GeneratorDivergenceWarning(UserWarning):

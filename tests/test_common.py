@@ -9,11 +9,13 @@ import warnings
 import joblib
 import numpy as np
 import pandas as pd
+import polars
 import pytest
 import scipy.sparse
 import skorch
 import torch
 from numpydoc.docscrape import NumpyDocString
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.datasets import make_blobs
 from sklearn.decomposition import PCA
@@ -28,6 +30,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 import skdeepclust
 from skdeepclust.exceptions import DeadClusterWarning
+from skdeepclust.inspection import EmbeddingDisplay
 from skdeepclust.metrics import clustering_accuracy_scorer, silhouette_scorer
 
 ESTIMATORS = [
@@ -477,12 +480,23 @@ def test_units_do_not_matter(fitted, X):
 
 
 @each
+def test_a_users_transform_output_is_for_what_they_transform(Estimator):
+    """And not for the steps of a fit, nor of a drawing."""
+    X = np.random.RandomState(0).randn(60, 5).astype(np.float32)
+    plain = Estimator(3, random_state=0, max_epochs=1).fit(X)
+    with config_context(transform_output="polars"):
+        fitted = Estimator(3, random_state=0, max_epochs=1).fit(X)
+        assert isinstance(fitted.transform(X), polars.DataFrame)
+        EmbeddingDisplay.from_estimator(fitted, X).plot()
+    assert np.array_equal(fitted.labels_, plain.labels_)
+
+
+@each
 def test_fewer_distinct_samples_than_clusters(Estimator):
     X = np.repeat([[0.0, 0.0], [9.0, 9.0]], 20, axis=0)
-    generates = Estimator.__name__ == "PreciseFeatureGAN"  # and goes by what it generates
-    message = "but none of the data" if generates else "no more distinct samples"
-    with pytest.warns(DeadClusterWarning, match=message):
+    with pytest.warns(DeadClusterWarning, match="the data has 2 distinct samples") as told:
         fitted = small(Estimator, n_clusters=4).fit(X)
+    assert [w.filename for w in told if w.category is DeadClusterWarning] == [__file__]
     found = np.unique(fitted.labels_)
     assert np.array_equal(found, np.arange(len(found)))
     assert (fitted.cluster_sizes_[len(found) :] == 0).all()

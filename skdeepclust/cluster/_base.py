@@ -19,6 +19,7 @@ from os import PathLike
 import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
+from sklearn import config_context
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -33,6 +34,7 @@ from torch import Tensor, nn
 
 from .._persistence import save
 from .._sklearn_compat import Interval, StrOptions, warning_filters
+from ..exceptions import DeadClusterWarning
 from ..networks import require_images
 from ..training import (
     AUGMENTATIONS,
@@ -118,6 +120,7 @@ class BaseDeepClusterer(
 
     # Values of ``augment`` that an algorithm has a use for where samples are no images.
     _vector_augmentations: tuple[str, ...] = ()
+    _why_empty = "they could not be kept alive; lower n_clusters or lr, or set n_init"
 
     # ------------------------------------------------------------------ what an algorithm writes
 
@@ -200,6 +203,7 @@ class BaseDeepClusterer(
             self._adopt(*self._run_apart(rows, seeds))
         else:
             self._adopt(*self._run_in_turn(rows, seeds))
+        self._tell_of_empty(rows)
         return self
 
     def _run_in_turn(self, rows: Rows, seeds: list[int]) -> tuple[Run, list[float]]:
@@ -255,7 +259,8 @@ class BaseDeepClusterer(
     ) -> Run:
         """One whole training from its own seed, or the rest of it, and its unsupervised score."""
         run = Run(rows, seed, rows.device, resumed=resumed, keep=keep)
-        with isolated_randomness(seed, rows.device):
+        # A user's transform_output is for what they transform, not for the steps of a fit.
+        with isolated_randomness(seed, rows.device), config_context(transform_output="default"):
             ended = resumed is not None and resumed["done"]
             with seeded_construction(seed):
                 module = self._empty_module(len(rows)) if ended else self._build_module(run)
@@ -308,6 +313,24 @@ class BaseDeepClusterer(
         self.labels_ = labels.cpu().numpy()
         self.cluster_sizes_ = sizes.cpu().numpy()
         self.cluster_centers_ = self.module_.cluster_centers().detach().cpu().numpy().copy()
+
+    def _tell_of_empty(self, rows: Rows) -> None:
+        """Warn of clusters that ended without a sample: others are of no concern."""
+        empty = (self.cluster_sizes_ == 0).sum()
+        if not empty:
+            return
+        distinct, why = set(), self._why_empty
+        for row in rows.X:
+            distinct.add(row.tobytes())
+            if len(distinct) == self.n_clusters:
+                break
+        else:
+            why = f"the data has {len(distinct)} distinct samples; lower n_clusters"
+        warnings.warn(
+            f"{empty} of n_clusters={self.n_clusters} clusters are empty: {why}",
+            DeadClusterWarning,
+            stacklevel=4,
+        )
 
     # ------------------------------------------------------------------ data
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .._sklearn_compat import Interval, StrOptions
-from ..exceptions import DeadClusterWarning, GeneratorDivergenceWarning
+from ..exceptions import GeneratorDivergenceWarning
 from ..networks import Standardize, few_dimensions, make_gan
 from ..objectives import (
     consistency_kl,
@@ -437,6 +437,10 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     _paper_settings = PAPER_SETTINGS
     _vector_augmentations = ("auto", "neighbors")
+    _why_empty = (
+        "they have generated samples but none of the data; lower n_clusters, train longer or set "
+        "n_init"
+    )
 
     def __init__(
         self,
@@ -824,13 +828,5 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         """Cluster the data, and describe the clusters."""
         module = run.module
         run.labels = run.map(module.assign).argmax(1)
-        sizes = torch.bincount(run.labels, minlength=self.n_clusters)
-        if empty := (sizes == 0).sum().item():
-            warnings.warn(
-                f"{empty} of n_clusters={self.n_clusters} clusters have generated samples but none "
-                "of the data; lower n_clusters, train longer or set n_init",
-                DeadClusterWarning,
-                stacklevel=2,
-            )
         z = run.map(module.embed)
         module.centers = cluster_means(z, run.labels, self.n_clusters)

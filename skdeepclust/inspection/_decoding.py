@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from sklearn import config_context
 from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state, resample
 
@@ -174,6 +175,7 @@ class GeneratedSamplesDisplay:
         self.figure_, self.ax_ = ax.figure, ax
         return self
 
+    @config_context(transform_output="default")
     def _plot_plane(self, ax):
         n_clusters, n_samples, n_features = self.samples.shape
         points = self.samples.reshape(-1, n_features)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral
 
 import numpy as np
+from sklearn import config_context
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state, resample
@@ -105,6 +106,7 @@ def opacity_of(confidence: np.ndarray) -> np.ndarray:
     return 0.15 + 0.75 * np.clip(confidence, 0, 1) ** 2
 
 
+@config_context(transform_output="default")
 def into_plane(
     Z: np.ndarray, centers: np.ndarray, view: str, rng: np.random.RandomState
 ) -> tuple[np.ndarray, np.ndarray, str]:

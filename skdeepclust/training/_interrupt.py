@@ -10,8 +10,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
 
+import torch
+
 # Seconds within which a second Ctrl-C is for whatever runs then: in a search, another fit.
 AGAIN = 5.0
+
+
+def _load_optimizers() -> None:
+    """Have torch import what it does with its first optimiser, and Ctrl-C wait for that.
+
+    Raised in the midst of it, modules would be left half imported, and no fit of the process could
+    import them again.
+    """
+    asked = []
+    before = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+    try:
+        torch.optim.Adam([torch.zeros(1)])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        signal.raise_signal(signal.SIGINT)
 
 
 class Interrupt:
@@ -58,6 +76,7 @@ class Interrupt:
             and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         )
         if ours:
+            _load_optimizers()
             signal.signal(signal.SIGINT, self._handle)
         try:
             yield

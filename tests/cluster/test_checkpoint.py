@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -546,6 +548,35 @@ def test_an_interrupt_while_clusters_are_searched(restart, monkeypatch):
         assert np.array_equal(model.predict(X), model.labels_)
     assert len(steps) == 3
     assert len(searches) == restart
+
+
+FIRST_FIT = """
+import importlib.abc, signal, sys
+import numpy as np
+from skdeepclust import StatDEC
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+class CtrlC(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "torch._dynamo":  # the first of those that come with an optimizer
+            sys.meta_path.remove(self)
+            signal.raise_signal(signal.SIGINT)
+            print("waits")
+
+sys.meta_path.insert(0, CtrlC())
+model = StatDEC(2, hidden_dims=(4,), latent_dim=2, pretrain_epochs=1, max_epochs=1)
+try:
+    model.fit(np.eye(20))
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_waits_for_what_torch_imports_with_the_first_optimizer():
+    """In the midst of it modules would stay half imported, and no other fit could train."""
+    done = subprocess.run([sys.executable, "-c", FIRST_FIT], capture_output=True, text=True)
+    assert done.stdout.split() == ["waits", "interrupted"], done.stderr
 
 
 def test_the_users_handler_stays(X):
