@@ -25,8 +25,12 @@ EXPECTED = (ValueError, OSError, ImportError, FloatingPointError)
 
 DATA_HELP = (
     "a folder of images, a .npy or .npz file of numpy, or a .csv or .parquet table whose columns "
-    "are features"
+    "are features, in their units"
 )
+
+
+# Columns of which one spreads so many times as far as another are told of.
+UNLIKE = 100
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -154,6 +158,7 @@ def run_fit(options: argparse.Namespace) -> int:
     )
     if options.image_size and data.files is None:
         raise ValueError(f"{options.data} is no folder of images; leave --image-size out")
+    _tell_of_units(data)
     made = not options.out.exists()
     options.out.mkdir(parents=True, exist_ok=True)  # or it would fail after hours of training
     try:
@@ -182,6 +187,23 @@ def run_fit(options: argparse.Namespace) -> int:
     if removed:
         print(f"removed {report}, of the model before")
     return 130 if estimator.stop_reason_ == "interrupted" else 0
+
+
+def _tell_of_units(data: Data) -> None:
+    """Columns are taken as they are, and what spreads furthest decides."""
+    if not hasattr(data.X, "columns"):
+        return
+    spread = data.X.std()
+    spread = spread[spread > 0]
+    if len(spread) and spread.max() > UNLIKE * spread.min():
+        wide, narrow = spread.idxmax(), spread.idxmin()
+        times = spread[wide] / spread[narrow]
+        print(
+            f"skdeepclust: column {wide!r} spreads {times:.3g} times as far as {narrow!r}, and "
+            "counts for so much more; bring columns to one scale first, or leave out with --drop "
+            "what is no feature",
+            file=sys.stderr,
+        )
 
 
 def run_predict(options: argparse.Namespace) -> int:

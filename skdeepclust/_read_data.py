@@ -75,9 +75,23 @@ def read_data(
         return Data(_read_table(path, suffix, drop))
     if suffix in (".npy", ".npz"):
         try:
-            return Data(np.load(path, mmap_mode="r") if suffix == ".npy" else _read_npz(path))
+            X = np.load(path, mmap_mode="r") if suffix == ".npy" else _read_npz(path)
         except (EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"{path} is no {suffix} file, or damaged: {error}") from error
+        except ValueError as error:
+            if "ickle" not in str(error) and "Python objects" not in str(error):
+                raise
+            # NumPy advises to load it unsafely.
+            raise ValueError(
+                f"{path} is no {suffix} file of numbers: it is damaged, of another kind, or holds "
+                "Python objects"
+            ) from error
+        if X.ndim < 2:
+            raise ValueError(
+                f"{path} holds an array of shape {X.shape}; expected (n_samples, n_features), or "
+                "images (n_samples, C, H, W)"
+            )
+        return Data(X)
     raise ValueError(
         f"{path} ends in {suffix!r}; expected a folder of images, or a .npy, .npz, .csv or "
         ".parquet file"

@@ -48,6 +48,9 @@ def folder(tmp_path_factory, noisy_patterns):
     (folder / "images" / "folder.png").mkdir()
     (folder / "empty.npy").touch()
     (folder / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
+    (folder / "text.npy").write_text("no array, but text")
+    np.save(folder / "objects.npy", np.array([{}, []], dtype=object), allow_pickle=True)
+    np.save(folder / "flat.npy", np.zeros(300))
     X = np.random.RandomState(0).standard_normal((40, 3))
     table = pandas.DataFrame(X, columns=["width", "height", "depth"]).assign(kind="red")
     table.to_csv(folder / "table.csv", index=False)
@@ -223,6 +226,9 @@ def test_new_images_are_brought_to_those_of_the_fit(run, folder, tmp_path, capsy
         (["fit", "{}/images", "--device", "abacus", "--out", "x"], "abacus"),
         (["fit", "{}/empty.npy", "--out", "x"], "empty.npy is no .npy file, or damaged"),
         (["fit", "{}/broken.npz", "--out", "x"], "broken.npz is no .npz file, or damaged"),
+        (["fit", "{}/text.npy", "--out", "x"], "text.npy is no .npy file of numbers"),
+        (["fit", "{}/objects.npy", "--out", "x"], "objects.npy is no .npy file of numbers"),
+        (["fit", "{}/flat.npy", "--out", "x"], "an array of shape (300,); expected (n_samples"),
         (["predict", "nowhere", "{}/images"], "nowhere"),
         (["predict", "{}/table.csv", "{}/images"], "no model"),
     ],
@@ -235,6 +241,17 @@ def test_errors_are_one_line(folder, tmp_path, monkeypatch, capsys, arguments, m
     assert said.err.startswith("skdeepclust: error: ")
     assert message in said.err
     assert said.err.count("\n") == 1
+
+
+def test_units_that_decide_are_told(tmp_path, capsys):
+    X = pandas.DataFrame(np.random.RandomState(0).rand(40, 3), columns=["a", "b", "c"])
+    for name, table in {"alike": X, "unlike": X.assign(c=0, id=range(40), b=X["b"] / 10)}.items():
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+        words = ["fit", str(tmp_path / f"{name}.csv"), "--out", str(tmp_path / name), "--no-report"]
+        assert main([*words, "--n-clusters", "3", *QUICK]) == 0
+        said = capsys.readouterr().err
+        assert ("column 'id' spreads" in said) == (name == "unlike")
+    assert "times as far as 'b'" in said
 
 
 @pytest.mark.parametrize(

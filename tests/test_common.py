@@ -24,7 +24,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_clustering, parametrize_with_checks
-from skorch.callbacks import Callback, EarlyStopping, TensorBoard
+from skorch.callbacks import Callback, EarlyStopping, EpochScoring, TensorBoard
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch.utils.tensorboard import SummaryWriter
 
@@ -373,6 +373,31 @@ def test_channels_that_come_last_are_told(Estimator, images):
         small(Estimator, max_epochs=1).fit(images)
         small(Estimator, max_epochs=1, input_shape=last.shape[1:]).fit(last)
         small(Estimator, max_epochs=1, network="mlp").fit(images.reshape(len(images), 9, 4, 1))
+
+
+@each
+def test_rows_whose_channels_come_last_are_told(Estimator, images):
+    flat = images.transpose(0, 2, 3, 1).reshape(len(images), -1)
+    height, width = images.shape[2:]
+    rgb = np.tile(flat, 3)
+    with pytest.warns(UserWarning, match=rf"X.reshape\(-1, {height}, {width}, 3\).transpose"):
+        small(Estimator, max_epochs=1, network="mlp", input_shape=(height, width, 3)).fit(rgb)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="input_shape=")
+        small(Estimator, max_epochs=1, input_shape=(3, height, width)).fit(rgb)
+
+
+@each
+@pytest.mark.parametrize("name", ["n_clusters", "n_init", "max_epochs"])
+def test_true_is_no_number(Estimator, X, name):
+    with pytest.raises(ValueError, match=f"{name}=True; expected a number"):
+        Estimator(**{name: True}).fit(X)
+
+
+@each
+def test_what_scores_predictions_is_refused_as_a_callback(Estimator, X):
+    with pytest.raises(ValueError, match="there are none before a fit has ended"):
+        small(Estimator, callbacks=[EpochScoring("accuracy")]).fit(X)
 
 
 @each

@@ -28,7 +28,7 @@ from sklearn.base import (
 )
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from skorch.callbacks import Callback
+from skorch.callbacks import BatchScoring, Callback, EpochScoring
 from skorch.history import History
 from torch import Tensor, nn
 
@@ -196,6 +196,10 @@ class BaseDeepClusterer(
         require_widths("hidden_dims", widths, nested=self._nested_widths)
         require_widths("input_shape", self.input_shape)
         require_callbacks(self.callbacks)
+        for name, kinds in self._parameter_constraints.items():
+            whole = any(isinstance(kind, Interval) and kind.type is Integral for kind in kinds)
+            if whole and isinstance(value := getattr(self, name, None), bool):
+                raise ValueError(f"{name}={value!r}; expected a number")
         device = resolve_device(self.device)
         rows = self._validate_training_data(X, device)
         seeds = spawn_seeds(self.random_state, self.n_init)
@@ -350,7 +354,15 @@ class BaseDeepClusterer(
                     f"input_shape={asked} needs {math.prod(asked)} features, but X has {d}; give "
                     "the (channels, height, width) whose product is the number of features"
                 )
-        elif image_shape is not None and image_shape[2] in (1, 3, 4) and min(image_shape[:2]) > 4:
+            if image_shape is None and channels_last(asked):
+                warnings.warn(
+                    f"input_shape={asked} folds rows into {asked[0]} channels of {asked[1]} x "
+                    f"{asked[2]} pixels; where channels come last in them, give "
+                    f"X.reshape(-1, {', '.join(map(str, asked))}).transpose(0, 3, 1, 2)",
+                    UserWarning,
+                    stacklevel=4,
+                )
+        elif image_shape is not None and channels_last(image_shape):
             warnings.warn(
                 f"X of shape {(n, *image_shape)} is read as images of {image_shape[0]} channels "
                 f"and {image_shape[1]} x {image_shape[2]} pixels; where channels come last, give "
@@ -464,6 +476,9 @@ class BaseDeepClusterer(
     def score_samples(self, X):
         """How well each sample fits the model; what it measures is the estimator's.
 
+        Samples of another kind than the training data have low scores with StatDEC and DVC, which
+        measure how well they are reconstructed; with the others they need not.
+
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features) or (n_samples, C, H, W)
@@ -558,6 +573,11 @@ def _run_alone(estimator: BaseDeepClusterer, X: np.ndarray, device: str, seed: i
     return estimator._run(estimator._as_rows(X, torch.device(device)), seed).ended()
 
 
+def channels_last(shape: tuple[int, int, int]) -> bool:
+    """Whether (channels, height, width) look as if they were (height, width, channels)."""
+    return shape[2] in (1, 3, 4) and min(shape[:2]) > 4
+
+
 def tell_of_rounding(X, array: np.ndarray) -> None:
     """Warn of columns of X that its float32 form, in which networks compute, has made coarse."""
     if array.dtype != np.float32 or getattr(X, "dtype", None) == np.float32:
@@ -602,6 +622,11 @@ def require_callbacks(callbacks) -> None:
         if not issubclass(kind, Callback):
             raise ValueError(
                 f"callbacks holds {given!r}; expected skorch callbacks, or pairs (name, callback)"
+            )
+        if issubclass(kind, (BatchScoring, EpochScoring)):
+            raise ValueError(
+                f"callbacks holds {given!r}, which scores predictions; there are none before a fit "
+                "has ended: score the fitted estimator, or watch the losses of history_"
             )
         monitor = getattr(callback, "monitor", None)
         if isinstance(monitor, str) and monitor.startswith("valid"):

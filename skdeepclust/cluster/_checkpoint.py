@@ -121,7 +121,10 @@ class CheckpointFile:
         return progress
 
     def _require_same(self, found: Mapping) -> None:
-        way_out = "remove the file or give another path to begin anew"
+        way_out = (
+            "remove the file or give another path to begin anew; where a search fits many times, "
+            "set checkpoint=None"
+        )
         for name, mine in self.identity.items():
             theirs = found.get(name)
             if theirs == mine:

@@ -115,8 +115,8 @@ def cluster_shares(name: str, given, n_clusters: int) -> Tensor:
     positive = np.isfinite(shares) & (shares > 0)
     if shares.shape != (n_clusters,) or not positive.all():
         raise ValueError(
-            f"{name}={given!r}; expected 'uniform', another of its words, or n_clusters="
-            f"{n_clusters} positive shares"
+            f"{name}={given!r}; expected n_clusters={n_clusters} positive shares, or a word such "
+            "as 'auto' or 'uniform'"
         )
     return torch.from_numpy(shares / shares.sum())
 

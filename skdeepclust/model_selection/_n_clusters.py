@@ -35,8 +35,11 @@ class NClustersSweep:
     recommended : int
         See :func:`sweep_n_clusters`.
     doubt : float
-        From 0, nothing else comes near it, to 1, another candidate is as good; at least as much as
-        the runs of the recommended one disagree, 1 less their ``stability``.
+        The merit of the best other candidate as a share of the recommended one's, a merit being the
+        mean of stability and silhouette, each from 0 for the least of the candidates to 1 for the
+        largest; but at least 1 less the ``stability`` of the recommended one. From 0, nothing else
+        comes near it, to 1, another candidate is as good. Poor candidates beside a good pair raise
+        it: compare doubts of the same candidates alone.
     runner_up : int
         That candidate. One whose surplus clusters stay empty, so that it finds as many as the
         recommended one, says the same and is no rival.
@@ -164,7 +167,7 @@ def sweep_n_clusters(
 
 
 def _candidates(n_clusters: Iterable[int]) -> np.ndarray:
-    candidates = list(n_clusters)
+    candidates = list(n_clusters) if isinstance(n_clusters, Iterable) else []
     if len(set(candidates)) < 2 or not all(isinstance(k, Integral) and k >= 2 for k in candidates):
         raise ValueError(
             f"n_clusters={n_clusters!r}; expected at least two different integers, none below 2"

@@ -77,7 +77,7 @@ def test_plot():
     matplotlib.pyplot.close(sweep.figure_)
 
 
-@pytest.mark.parametrize("candidates", [[3], [3, 3], [1, 2], [2, 3.5]])
+@pytest.mark.parametrize("candidates", [5, [3], [3, 3], [1, 2], [2, 3.5]])
 def test_bad_candidates(candidates):
     with pytest.raises(ValueError, match="at least two different integers"):
         sweep_n_clusters(KMeans(), np.zeros((9, 2)), candidates)
