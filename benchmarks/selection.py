@@ -29,7 +29,7 @@ from skdeepclust.model_selection import sweep_n_clusters
 
 from ._bench import write_table
 from ._record import device, load, machine, path_of, run, runs_of, versions
-from .peers import DATA, table_of
+from .peers import DATA, scaled
 
 GROUP = "selection"
 LEAST_RUNS = 10  # a rank correlation over fewer says nothing
@@ -112,9 +112,9 @@ def blobs():
 
 KNOWN = {
     "six blobs": (blobs, range(3, 10)),
-    "iris": (lambda: table_of(load_iris), range(2, 8)),
-    "wine": (lambda: table_of(load_wine), range(2, 8)),
-    "breast cancer": (lambda: table_of(load_breast_cancer), range(2, 8)),
+    "iris": (lambda: scaled(*load_iris(return_X_y=True)), range(2, 8)),
+    "wine": (lambda: scaled(*load_wine(return_X_y=True)), range(2, 8)),
+    "breast cancer": (lambda: scaled(*load_breast_cancer(return_X_y=True)), range(2, 8)),
     "digits": (lambda: load_digits(return_X_y=True), range(6, 15)),
 }
 
