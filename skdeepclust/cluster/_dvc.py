@@ -229,14 +229,18 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         Course of the rate within a phase: half a cosine down to 0, in pretraining after a short
         rise, none, or a division by 10 every so many steps.
     init : {"auto", "gmm", "kmeans"} or clusterer, default='auto'
-        Where the clusters start: "gmm" is what 32 Gaussian mixtures with more components than
-        clusters agree on, or one cluster more of which two are united, "kmeans" the best of 20 runs
-        of k-means, "auto" the one of these, and of mixtures whose components may be ten times as
-        thin (where there are samples for them: with ``latent_dim=10`` some 400 a cluster, of at
-        most 5,000), whose clusters tell most of those of their samples' neighbours in the data
-        and in the embedding, or, of vectors of more than ``latent_dim`` features, k-means in the
-        data where neighbours there are told more; or a scikit-learn clusterer that finds
-        ``n_clusters`` clusters in the embedding.
+        How the embedding is clustered at the start:
+
+        - "kmeans": the best of 20 runs of k-means;
+        - "gmm": what 32 Gaussian mixtures with more components than clusters agree on, or the
+          same with one cluster more, of which two are then united;
+        - "auto": the best of these, and of mixtures whose components may be ten times as thin,
+          for which there must be enough samples: with ``latent_dim=10`` some 400 a cluster, so
+          for at most 12 clusters. Best is where the clusters of a sample's neighbours, in the data
+          and in the embedding, tell most of its own. Of vectors with more than ``latent_dim``
+          features, k-means in the data is taken instead where neighbours in the data are told
+          more by it;
+        - a scikit-learn clusterer that finds ``n_clusters`` clusters in the embedding.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     n_jobs : int or None, default=None

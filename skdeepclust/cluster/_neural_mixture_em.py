@@ -186,10 +186,10 @@ class NeuralMixtureEM(SearchingClusterer):
         or one after the other, by two optimisers, as in the paper's algorithm 1.
     prior : {"auto", "uniform", "estimated", "printed"} or array-like of shape (n_clusters,), \
             default='auto'
-        Shares of the clusters: equal, the running mean of the posterior, or given. "auto" is
-        "uniform" for one half of the starts and "estimated" for the other; the start that is kept
-        decides, and joined clusters are "estimated". A single start, and training without copies,
-        has equal shares then. With "auto" and "estimated", clusters that ``init`` finds have the
+        Shares of the clusters: equal, the running mean of the posterior, or given. With "auto"
+        half of the starts have equal shares and half estimate theirs; the start that is kept
+        decides which it is. Joined starts estimate theirs; a single start, and training without
+        copies, has equal ones. Clusters that ``init`` finds have, with "auto" and "estimated", the
         shares that they have. Scores are brought to the scale that belongs to a cluster's share,
         but for "printed", which is the running mean alone. See Notes.
     temperature : float > 0, default=0.5
@@ -202,26 +202,31 @@ class NeuralMixtureEM(SearchingClusterer):
         False leaves scores as they are, to see what becomes of it: with ``init="random"`` clusters
         die, and in a network without batch normalisation all samples end in one.
     init : {"auto", "random"}, default='auto'
-        "auto": where copies are neighbours and ``prior`` is "auto" or "estimated", clusters found
-        along twenty principal components at most, as :class:`StatDEC` finds those that it starts
-        from in its embedding, or by k-means in more features where neighbours are told more; they
-        are the posterior of every E-step. The units of the columns count. Of images, with
-        ``augment="auto"``, such are the clusters of a Gaussian mixture on ten principal components
-        that lie apart, if they do: the warp might undo what tells them. Then ``n_starts``,
-        ``n_networks`` and ``start_epochs`` have no use, and in the EM step ``temperature`` has
-        none. Where these clusters are empty or outliers, elsewhere, and with "random", scores
-        start at random, and the best start of a search goes on by its own posterior.
-        ``objective="consistency"`` has no E-step.
+        Clusters that the mixture is to learn, as the posterior of every E-step:
+
+        - "random": none. Scores start at random, and the best start of a search goes on by its
+          own posterior;
+        - "auto", where ``prior`` is "auto" or "estimated" and there is an E-step: for vectors,
+          and wherever copies are neighbours, the clusters along twenty principal components at
+          most, found as :class:`StatDEC` finds those that it starts from in its embedding, or
+          those of k-means in more features where neighbours are told more; for images, with
+          ``augment="auto"``, the clusters of a Gaussian mixture on ten principal components if
+          they lie apart, since the warp might undo what tells them. Where there are none, or such
+          as are empty or outliers, it is "random".
+
+        The units of the columns count. With given clusters ``n_starts``, ``n_networks`` and
+        ``start_epochs`` have no use, and in the EM step ``temperature`` has none.
     n_starts : int >= 1, default=40
         Mixtures that begin side by side on a network, where scores start at random. 1 is the
         paper's training, without a search.
     n_networks : int >= 1 or "auto", default='auto'
         Networks, trained one after another from so many mixtures each; the one with the best
         unsupervised objective is kept. "auto" is 1 where copies are neighbours, there are none, or
-        a single mixture begins; elsewhere as many as it takes, but at most 3, until the best
-        mixtures of one agree on n_clusters clusters, of which the copies in the end tell .7 of
-        what they could. With ``prior="auto"`` and warped copies the networks after one that left
-        clusters empty begin with 2 n_clusters, but of at least five samples a batch, and join them.
+        a single mixture begins. Elsewhere it is at most 3, and fewer as soon as a network did well:
+        its best mixtures agree on n_clusters clusters, and in the end the copies tell at least .7
+        of log(n_clusters), which is the most that they could. With ``prior="auto"`` and warped
+        copies the networks after one that left clusters empty begin with 2 n_clusters, but of at
+        least five samples a batch, and join them.
     start_epochs : int >= 1 or "auto", default='auto'
         Epochs on each network before its best mixture goes on. "auto" makes 350 training steps, a
         part of an epoch where there are so many samples, but at most 40 epochs.

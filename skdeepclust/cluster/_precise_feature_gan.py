@@ -270,20 +270,22 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         Steps of the classifier for each of the generator, on the samples that the critic saw.
         "auto" is 1, but 4, as in the paper, for fewer features than clusters.
     init : {"auto", "projection", "random"}, default='auto'
-        "projection": where the data fall into groups that lie apart, in the shares of
-        ``cluster_prior``, the classifier is also taught these groups, with fewer features than
-        clusters by a weight that falls from 1 to 0. They are those of a Gaussian mixture on
-        principal components, if it is sure of them and neighbours hardly ever differ, for which
-        columns should be on one scale; or else they lie apart along one direction, an independent
-        component of at most 5,000 samples (FastICA; not with fewer features than clusters). With
-        ``cluster_prior="auto"`` groups of other shares will do, along a direction where they lie
-        further apart. Where there are none, and with "random", generator and classifier begin from
-        nothing, as in the paper. "auto" is "projection"; where that finds no groups, with no fewer
-        features than clusters and ``cluster_prior="auto"``, training starts from the clusters of
-        :class:`NeuralMixtureEM`, which need not lie apart: of vectors, and where copies are
-        neighbours, those that it keeps to, of other images those that it finds by the warps of
-        ``augment``. Without copies images have no such start, nor have they for more than 25
-        clusters.
+        Groups that the classifier is also taught, with fewer features than clusters by a weight
+        that falls from 1 to 0:
+
+        - "random": none. Generator and classifier begin from nothing, as in the paper;
+        - "projection": groups that lie apart, in the shares of ``cluster_prior``. They are those
+          of a Gaussian mixture on principal components, if it is sure of them and neighbours
+          hardly ever differ, for which columns should be on one scale; or else they lie apart
+          along one direction, an independent component of at most 5,000 samples (FastICA; not
+          with fewer features than clusters). With ``cluster_prior="auto"`` groups of other shares
+          will do, along a direction where they lie further apart. Where there are none it is
+          "random";
+        - "auto": "projection", or where that finds none, with no fewer features than clusters and
+          ``cluster_prior="auto"``, the clusters of :class:`NeuralMixtureEM`, which need not lie
+          apart: for vectors, and where copies are neighbours, those that it is given; for other
+          images those that it ends with, trained on copies by the warps of ``augment``. Without
+          copies, and for more than 25 clusters, images have none.
     augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "image"}, \
             callable or None, default='auto'
         What makes the copies of samples for which the classifier's answers shall be the same.
