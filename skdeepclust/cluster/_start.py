@@ -384,10 +384,14 @@ def cut_bipartite_graph(
         For each of the numbers.
     """
     scaled = claims / np.sqrt(np.maximum(claims.sum(0), np.finfo(float).tiny))
-    # The left singular vectors, by way of the small Gram matrix of the components.
-    _, right = np.linalg.eigh(scaled.T @ scaled)
+    # The left singular vectors, by way of the smaller Gram matrix.
+    of_samples = len(scaled) < scaled.shape[1]
+    _, vectors = np.linalg.eigh(scaled @ scaled.T if of_samples else scaled.T @ scaled)
     for n_clusters in numbers:
-        left = scaled @ right[:, -n_clusters:]
-        left /= np.maximum(np.linalg.norm(left, axis=0), np.finfo(float).tiny)
-        left /= np.maximum(np.linalg.norm(left, axis=1, keepdims=True), np.finfo(float).tiny)
+        left = vectors[:, -n_clusters:]
+        if not of_samples:
+            left = scaled @ left
+            left /= np.maximum(np.linalg.norm(left, axis=0), np.finfo(float).tiny)
+        norm = np.linalg.norm(left, axis=1, keepdims=True)
+        left = left / np.maximum(norm, np.finfo(float).tiny)
         yield KMeans(n_clusters, n_init=20, random_state=seed).fit_predict(left)

@@ -401,6 +401,18 @@ def test_cut_minimises_the_normalised_cut_of_a_small_graph():
     assert found <= values[len(values) // 50], "among the best two of a hundred"
 
 
+@pytest.mark.parametrize("times", [1, 30])
+def test_the_cut_is_the_same_by_either_side_of_the_graph(times):
+    """Components that come several times over are alike for the samples, of which there are then
+    fewer."""
+    claims = rng(0).dirichlet(np.ones(6) * 0.3, 90)
+    several = np.tile(claims / times, (1, times))
+    assert (several.shape[1] > len(claims)) == (times > 1)
+    once, again = (list(cut_bipartite_graph(each, [3, 4], 0)) for each in (claims, several))
+    for ours, theirs in zip(once, again, strict=True):
+        assert adjusted_rand_score(ours, theirs) == 1
+
+
 def test_singular_vectors_are_those_of_spectral_coclustering():
     """On two blocks scikit-learn's biclustering of the same matrix finds the same rows."""
     claims = np.kron(np.eye(2), np.full((20, 3), 1 / 3)) * 0.8 + 0.2 / 6
