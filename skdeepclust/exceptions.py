@@ -10,7 +10,7 @@ class GeneratorDivergenceWarning(UserWarning):
 
 
 class NonFiniteLossWarning(UserWarning):
-    """The loss became infinite or NaN; training went on from before, with half the rate."""
+    """The loss or a weight became infinite or NaN; training went on from before, slower."""
 
 
 class CheckpointWarning(UserWarning):
