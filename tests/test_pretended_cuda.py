@@ -190,8 +190,9 @@ VECTORS = {
 PICTURES = {
     "StatDEC": StatDEC(3, network="cnn", augment="affine", **SELF_TRAINING),
     "DVC": DVC(3, augment="image", **SELF_TRAINING),
-    "NeuralMixtureEM": NeuralMixtureEM(3, preprocess="sobel", **MIXTURE),
-    "NeuralMixtureEM, joined": LeavesEmpty(3, n_networks=2, **MIXTURE),
+    "NeuralMixtureEM": NeuralMixtureEM(3, preprocess="sobel", init="random", **MIXTURE),
+    "NeuralMixtureEM, joined": LeavesEmpty(3, n_networks=2, init="random", **MIXTURE),
+    "NeuralMixtureEM, apart": NeuralMixtureEM(3, **MIXTURE),
     "PreciseFeatureGAN": PreciseFeatureGAN(3, **GAN),
     "PreciseFeatureGAN, convolutions": PreciseFeatureGAN(3, network="cnn", **GAN),
 }

@@ -329,7 +329,7 @@ def test_given_clusters_leave_no_share_to_estimate(blobs):
     assert estimates_prior(small(prior="estimated").fit(blobs[0])) == [True]
 
 
-def test_images_start_at_random_unless_their_copies_are_neighbours(images, started):
+def test_images_start_along_components_where_their_copies_are_neighbours(images, started):
     quick = {"init": "auto", "start_epochs": 2, "max_epochs": 2}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeadClusterWarning)
@@ -519,7 +519,7 @@ def test_how_many_networks_are_trained(images, params, agreed, least, networks, 
     quick = {"start_epochs": 20, "max_epochs": 1, "batch_size": 32, "random_state": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeadClusterWarning)
-        model = Spy(3, **{**quick, "n_starts": 8, **params}).fit(images)
+        model = Spy(3, **{**quick, "init": "random", "n_starts": 8, **params}).fit(images)
     assert len(searches(model)) == networks
     assert len(asked) == (0 if params else 5 * networks)
     for i, first in enumerate(asked):
@@ -645,7 +645,7 @@ def test_that_joined_starts_agree_ends_no_search(images, monkeypatch):
     monkeypatch.setattr(_mixture_search, "adjusted_rand_score", lambda first, other: 1)
     monkeypatch.setattr(_mixture_search, "WELL_TOLD", 5.0)
     quick = {"n_starts": 8, "start_epochs": 20, "max_epochs": 1, "batch_size": 60}
-    assert len(searches(Spy(3, random_state=0, **quick).fit(images))) == 3
+    assert len(searches(Spy(3, init="random", random_state=0, **quick).fit(images))) == 3
 
 
 def test_starts_are_compared_by_how_they_label_the_same_samples():
@@ -674,7 +674,8 @@ def test_starts_that_agree_on_too_few_clusters_are_not_enough(images, monkeypatc
 
     monkeypatch.setattr(_mixture_search, "adjusted_rand_score", lambda first, other: 1)
     monkeypatch.setattr(_mixture_search, "WELL_TOLD", -9)
-    model = Spy(3, n_starts=8, start_epochs=20, max_epochs=1, random_state=0)
+    quick = {"n_starts": 8, "start_epochs": 20, "max_epochs": 1}
+    model = Spy(3, init="random", random_state=0, **quick)
     for model.most, networks in ((2, 1), (1, 3)):
         assert len(searches(model.fit(images))) == networks
 
