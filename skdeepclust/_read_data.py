@@ -74,38 +74,37 @@ def read_data(
     if table:
         return Data(_read_table(path, suffix, drop))
     if suffix in (".npy", ".npz"):
-        try:
-            X = np.load(path, mmap_mode="r") if suffix == ".npy" else _read_npz(path)
-        except (EOFError, zipfile.BadZipFile, zlib.error) as error:
-            raise ValueError(f"{path} is no {suffix} file, or damaged: {error}") from error
-        except ValueError as error:
-            if "ickle" not in str(error) and "Python objects" not in str(error):
-                raise
-            # NumPy advises to load it unsafely.
-            raise ValueError(
-                f"{path} is no {suffix} file of numbers: it is damaged, of another kind, or holds "
-                "Python objects"
-            ) from error
-        if X.ndim < 2:
-            raise ValueError(
-                f"{path} holds an array of shape {X.shape}; expected (n_samples, n_features), or "
-                "images (n_samples, C, H, W)"
-            )
-        return Data(X)
+        return Data(_read_array(path, suffix))
     raise ValueError(
         f"{path} ends in {suffix!r}; expected a folder of images, or a .npy, .npz, .csv or "
         ".parquet file"
     )
 
 
-def _read_npz(path: Path) -> np.ndarray:
-    with np.load(path) as arrays:
-        names = list(arrays)
-        if "X" in names:
-            return arrays["X"]
-        if len(names) == 1:
-            return arrays[names[0]]
-    raise ValueError(f"{path} holds the arrays {names}; expected one, or one that is called X")
+def _read_array(path: Path, suffix: str) -> np.ndarray:
+    try:
+        if suffix == ".npy":
+            X = np.load(path, mmap_mode="r")
+        else:
+            with np.load(path) as arrays:
+                names = list(arrays)
+                name = "X" if "X" in names or len(names) != 1 else names[0]
+                X = arrays[name] if name in names else None
+    except (EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path} is no {suffix} file, or damaged: {error}") from error
+    except ValueError as error:  # NumPy's own advises to load it unsafely
+        raise ValueError(
+            f"{path} is no {suffix} file of numbers: it is damaged, of another kind, or holds "
+            "Python objects"
+        ) from error
+    if X is None:
+        raise ValueError(f"{path} holds the arrays {names}; expected one, or one that is called X")
+    if X.ndim < 2:
+        raise ValueError(
+            f"{path} holds an array of shape {X.shape}; expected (n_samples, n_features), or "
+            "images (n_samples, C, H, W)"
+        )
+    return X
 
 
 def _read_table(path: Path, suffix: str, drop: tuple[str, ...]):

@@ -51,6 +51,8 @@ def folder(tmp_path_factory, noisy_patterns):
     (folder / "text.npy").write_text("no array, but text")
     np.save(folder / "objects.npy", np.array([{}, []], dtype=object), allow_pickle=True)
     np.save(folder / "flat.npy", np.zeros(300))
+    np.save(folder / "cut.npy", np.zeros((30, 4)))
+    (folder / "cut.npy").write_bytes((folder / "cut.npy").read_bytes()[:500])
     X = np.random.RandomState(0).standard_normal((40, 3))
     table = pandas.DataFrame(X, columns=["width", "height", "depth"]).assign(kind="red")
     table.to_csv(folder / "table.csv", index=False)
@@ -228,6 +230,7 @@ def test_new_images_are_brought_to_those_of_the_fit(run, folder, tmp_path, capsy
         (["fit", "{}/broken.npz", "--out", "x"], "broken.npz is no .npz file, or damaged"),
         (["fit", "{}/text.npy", "--out", "x"], "text.npy is no .npy file of numbers"),
         (["fit", "{}/objects.npy", "--out", "x"], "objects.npy is no .npy file of numbers"),
+        (["fit", "{}/cut.npy", "--out", "x"], "cut.npy is no .npy file of numbers: it is damaged"),
         (["fit", "{}/flat.npy", "--out", "x"], "an array of shape (300,); expected (n_samples"),
         (["predict", "nowhere", "{}/images"], "nowhere"),
         (["predict", "{}/table.csv", "{}/images"], "no model"),

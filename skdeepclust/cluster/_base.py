@@ -196,10 +196,7 @@ class BaseDeepClusterer(
         require_widths("hidden_dims", widths, nested=self._nested_widths)
         require_widths("input_shape", self.input_shape)
         require_callbacks(self.callbacks)
-        for name, kinds in self._parameter_constraints.items():
-            whole = any(isinstance(kind, Interval) and kind.type is Integral for kind in kinds)
-            if whole and isinstance(value := getattr(self, name, None), bool):
-                raise ValueError(f"{name}={value!r}; expected a number")
+        self._require_numbers()
         device = resolve_device(self.device)
         rows = self._validate_training_data(X, device)
         seeds = spawn_seeds(self.random_state, self.n_init)
@@ -209,6 +206,13 @@ class BaseDeepClusterer(
             self._adopt(*self._run_in_turn(rows, seeds))
         self._tell_of_empty(rows)
         return self
+
+    def _require_numbers(self) -> None:
+        """Refuse True and False where integers are expected, which scikit-learn takes for such."""
+        for name, kinds in self._parameter_constraints.items():
+            whole = any(isinstance(kind, Interval) and kind.type is Integral for kind in kinds)
+            if whole and isinstance(value := getattr(self, name, None), bool):
+                raise ValueError(f"{name}={value!r}; expected a number")
 
     def _run_in_turn(self, rows: Rows, seeds: list[int]) -> tuple[Run, list[float]]:
         """The best restart, and the scores of all."""
@@ -358,7 +362,8 @@ class BaseDeepClusterer(
                 warnings.warn(
                     f"input_shape={asked} folds rows into {asked[0]} channels of {asked[1]} x "
                     f"{asked[2]} pixels; where channels come last in them, give "
-                    f"X.reshape(-1, {', '.join(map(str, asked))}).transpose(0, 3, 1, 2)",
+                    f"X.reshape(-1, {', '.join(map(str, asked))}).transpose(0, 3, 1, 2) and no "
+                    "input_shape",
                     UserWarning,
                     stacklevel=4,
                 )

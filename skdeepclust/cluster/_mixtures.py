@@ -87,7 +87,16 @@ class GaussianMixtureEM:
             variances = (covariances.mean(1) + self.regularization).unsqueeze(1)
             quadratic, linear = (-0.5 / variances).expand_as(means), means / variances
             log_determinants = self.dim * variances.squeeze(1).log()
-            return self._joined(shares, means, quadratic, linear, log_determinants)
+        else:
+            quadratic, linear, log_determinants = self._of_matrices(means, covariances)
+        constant = shares.log() - 0.5 * (
+            (linear * means).sum(1) + log_determinants + self.dim * math.log(2 * math.pi)
+        )
+        return torch.cat([quadratic, linear, constant.unsqueeze(1)], 1).T
+
+    def _of_matrices(self, means: Tensor, covariances: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Of full covariances: what products and coordinates are multiplied by, and their log
+        determinants."""
         matrices = means.new_zeros(len(means), self.dim, self.dim)
         matrices[:, self.rows, self.columns] = covariances
         matrices[:, self.columns, self.rows] = covariances
@@ -98,13 +107,7 @@ class GaussianMixtureEM:
         log_determinants = 2 * factors.diagonal(dim1=1, dim2=2).log().sum(1)
         halves = torch.where(self.rows == self.columns, 0.5, 1.0).to(means)  # (i, j) is (j, i) too
         quadratic = -halves * precisions[:, self.rows, self.columns]
-        return self._joined(shares, means, quadratic, linear, log_determinants)
-
-    def _joined(self, shares, means, quadratic, linear, log_determinants) -> Tensor:
-        constant = shares.log() - 0.5 * (
-            (linear * means).sum(1) + log_determinants + self.dim * math.log(2 * math.pi)
-        )
-        return torch.cat([quadratic, linear, constant.unsqueeze(1)], 1).T
+        return quadratic, linear, log_determinants
 
 
 def seed_centers(x: Tensor, n_components: int, seed: int) -> Tensor:
