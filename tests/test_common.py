@@ -4,6 +4,7 @@ import copy
 import inspect
 import json
 import pickle
+import re
 import warnings
 
 import joblib
@@ -645,7 +646,16 @@ def test_progress(Estimator, X, capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     for phase in {row["phase"] for row in fitted.history_}:
-        assert phase in captured.err
+        assert f"{phase}: " in captured.err
+
+
+@each
+def test_progress_of_the_start(Estimator, X, capsys):
+    small(Estimator, verbose=1, init="auto").fit(X)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    shown = [line.split("\r")[-1] for line in captured.err.splitlines()]
+    assert any(re.fullmatch(r"(start|groups apart): \d\d:\d\d *", line) for line in shown), shown
 
 
 # ----------------------------------------------------------------------------------------- words

@@ -255,7 +255,7 @@ class NeuralMixtureEM(SearchingClusterer):
     random_state : int, RandomState instance or None, default=None
         Determines everything that is random.
     verbose : int, default=0
-        Above 0: one progress line per phase.
+        Above 0: one progress line per phase, and one for the start.
     callbacks : list of skorch callbacks or None, default=None
         Told of every phase, epoch, batch and gradient.
     checkpoint : str, path-like, Checkpoint or None, default=None
@@ -519,7 +519,8 @@ class NeuralMixtureEM(SearchingClusterer):
         found = isinstance(self.prior, str) and self.prior in ("auto", "estimated")
         if self.init == "random" or not found or self.objective == "consistency":
             return
-        given = self._given_clusters(run)
+        with run.net.progress_line("start"):
+            given = self._given_clusters(run)
         if given is None:
             return
         run.memory["given"], mixture = given, run.module.mixture

@@ -326,7 +326,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     random_state : int, RandomState instance or None, default=None
         Determines everything that is random.
     verbose : int, default=0
-        Above 0: one progress line, after those of a NeuralMixtureEM that finds the start.
+        Above 0: one progress line, after those of what finds the start.
     callbacks : list of skorch callbacks or None, default=None
         Told of every epoch, batch and gradient; not of what finds the start.
     checkpoint : str, path-like, Checkpoint or None, default=None
@@ -553,16 +553,18 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         if self.init == "random":
             return
         unknown = isinstance(self.cluster_prior, str) and self.cluster_prior == "auto"
-        start = separated_clusters(
-            run.rows, shares, run.information, run.rng, of_any_shares=unknown
-        )
         # In fewer dimensions than clusters the three find groups by themselves, and names by a
         # single direction stand in the way of samples that have to pass each other.
-        if start is None and not few_dimensions(self.input_shape_, self.n_clusters):
-            start = separated_groups(run.rows, shares, run.rng, of_any_shares=unknown)
-            memory["feature"] = start is not None
-            if start is None and self.init == "auto" and unknown:
-                start = self._borrowed_start(run)
+        few = few_dimensions(self.input_shape_, self.n_clusters)
+        with run.net.progress_line("groups apart"):
+            start = separated_clusters(
+                run.rows, shares, run.information, run.rng, of_any_shares=unknown
+            )
+            if start is None and not few:
+                start = separated_groups(run.rows, shares, run.rng, of_any_shares=unknown)
+                memory["feature"] = start is not None
+        if start is None and not few and self.init == "auto" and unknown:
+            start = self._borrowed_start(run)
         if start is None:
             return
         memory["start"] = start
@@ -579,7 +581,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         copies = self._copies(run)
         if len(self.input_shape_) == 1 or copies == "neighbors":
             X, information = run.rows.X, run.information
-            found = principal_start(X, self.n_clusters, run.rng, information, run.device)
+            with run.net.progress_line("start"):
+                found = principal_start(X, self.n_clusters, run.rng, information, run.device)
         elif copies is None or self.consistency_weight == 0:
             return None
         else:

@@ -224,7 +224,7 @@ class StatDEC(SelfTrainingClusterer):
     random_state : int, RandomState instance or None, default=None
         Determines everything that is random.
     verbose : int, default=0
-        Above 0: one progress line per phase.
+        Above 0: one progress line per phase, and one for the start.
     callbacks : list of skorch callbacks or None, default=None
         Told of every phase, epoch, batch and gradient.
     checkpoint : str, path-like, Checkpoint or None, default=None

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +25,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from ._batches import Batches, Rows
 from ._device import fast_matmul
 from ._interrupt import Interrupt
-from ._progress import PhaseProgress
+from ._progress import PhaseProgress, progress_line
 
 
 class Keeper:
@@ -93,7 +94,7 @@ class PhasedNet(NeuralNet):
     callbacks : list of skorch callbacks or None
         Told of every phase, epoch, batch and gradient.
     verbose : int
-        Above 0: one progress line per phase.
+        Above 0: one progress line per phase, and for what has one by :meth:`progress_line`.
     """
 
     def __init__(
@@ -155,6 +156,10 @@ class PhasedNet(NeuralNet):
     def _record_notes(self) -> None:
         for name, value in self.notes_.items():
             self.history.record(name, value)
+
+    def progress_line(self, name: str) -> AbstractContextManager[None]:
+        """Shown for the duration where phases are."""
+        return progress_line(name, shown=bool(self.verbose))
 
     def run_phase(
         self,

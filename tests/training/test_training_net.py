@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from functools import partial
 
 import numpy as np
@@ -526,6 +527,13 @@ def test_verbose_closes_the_bar_of_a_phase_that_stopped(rows, capsys):
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert "1/10" in err.split("\r")[-1]
+
+
+def test_what_has_no_epochs_is_shown_as_phases_are(capsys):
+    for verbose, shown in ((0, r""), (1, r"\rstart: 00:00 *\rstart: 00:00\n")):
+        with make_net(verbose=verbose).progress_line("start"):
+            pass
+        assert re.fullmatch(shown, capsys.readouterr().err)
 
 
 class TestAdam:
