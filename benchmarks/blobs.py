@@ -17,7 +17,7 @@ from ._peers import kmeans, pca_mixture
 BENCH = Bench("blobs", "Gaussian blobs that lie apart")
 
 ESTIMATORS = (StatDEC, DVC, NeuralMixtureEM, PreciseFeatureGAN)
-# Sizes of the blobs, and features.
+# Sizes of the blobs, and features; and how far from 0 their centres lie at most, if not by 10.
 LAYOUTS = {
     "3 of 333": ([333] * 3, 4),
     "5 of 200": ([200] * 5, 20),
@@ -28,16 +28,21 @@ LAYOUTS = {
     "3 of 333, plane": ([333] * 3, 2),
     "500, 100 and 10, plane": ([500, 100, 10], 2),
     "800, 80 and 20, plane": ([800, 80, 20], 2),
+    "815 to 33 in 7, plane": ([815, 600, 400, 250, 150, 80, 33], 2, 20),
 }
 
 
-def drawn(sizes, n_features, seed):
+def drawn(seed, sizes, n_features, most=10):
     """Blobs in the places that ``make_blobs`` gives them, drawn again while two of them are less
     than eight standard deviations apart."""
     rng = np.random.RandomState(seed)
     while True:
         X, y, centers = make_blobs(
-            sizes, n_features, random_state=rng.randint(2**31 - 1), return_centers=True
+            sizes,
+            n_features,
+            center_box=(-most, most),
+            random_state=rng.randint(2**31 - 1),
+            return_centers=True,
         )
         distances = np.linalg.norm(centers[:, None] - centers, axis=2)
         if distances[np.triu_indices(len(sizes), 1)].min() >= 8:
@@ -47,9 +52,9 @@ def drawn(sizes, n_features, seed):
 def apart(seeds):
     """Of equal and of unequal sizes, and in the plane."""
     for seed in seeds:
-        for name, (sizes, n_features) in LAYOUTS.items():
-            X, y = drawn(sizes, n_features, seed)
-            k = len(sizes)
+        for name, layout in LAYOUTS.items():
+            X, y = drawn(seed, *layout)
+            k = len(layout[0])
             for Estimator in ESTIMATORS:
                 estimator = Estimator(k, random_state=seed)
                 BENCH.measure(name, Estimator.__name__, estimator, seed, X, y)

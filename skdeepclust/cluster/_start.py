@@ -22,7 +22,9 @@ from ..training import INFERENCE_BATCH
 from ._mixtures import GaussianMixtureEM, posteriors, seed_centers
 from ._neighbors import (
     APART,
+    APART_DISAGREEMENT,
     LEAST_SHARE,
+    NEARLY_APART,
     START_DISAGREEMENT,
     TIMES_UNTOLD,
     UNTOLD,
@@ -70,10 +72,9 @@ def start_responsibilities(
     n_clusters : int
     rng : RandomState
     information : NeighborInformation
-        How good clusters of z are; beside those that lie apart, others are none. "auto" is the best
-        of k-means and of the mixtures with either least variance, the finer one where there are
-        samples enough; mixtures give two starts, the clusters they agree on, and one more of them
-        of which two are united.
+        How good clusters of z are. "auto" is the best of k-means and of the mixtures with either
+        least variance, the finer one where there are samples enough; mixtures give two starts, the
+        clusters they agree on, and one more of them of which two are united.
 
     Returns
     -------
@@ -118,12 +119,14 @@ def best_start(starts: list[Tensor], n_clusters: int, information: NeighborInfor
     told = [information.told(r.argmax(1), n_clusters) for r in starts]
     # Outliers as clusters, of which nothing is told, may have most information.
     least = min((share for share in told if share > 0), default=0.0)
-    if max(told) >= APART:
+    disagreement = None
+    if max(told) >= NEARLY_APART:
         # Where clusters that lie apart are of unequal sizes, a cut of the largest one, which many
         # neighbours cross, has more information still.
+        disagreement = APART_DISAGREEMENT
         least = 1 - TIMES_UNTOLD * max(1 - max(told), UNTOLD)
     starts = [r for r, share in zip(starts, told, strict=True) if share >= least]
-    return max(starts, key=lambda r: information(r.argmax(1), n_clusters))
+    return max(starts, key=lambda r: information(r.argmax(1), n_clusters, disagreement))
 
 
 def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.RandomState):

@@ -61,8 +61,8 @@ class Asked(NeighborInformation):
         self.times += 1
         return super().told(labels, n_clusters)
 
-    def __call__(self, labels, n_clusters):
-        return self.sign * super().__call__(labels, n_clusters)
+    def __call__(self, labels, n_clusters, disagreement=None):
+        return self.sign * super().__call__(labels, n_clusters, disagreement)
 
 
 def start(init, Z, n_clusters, sign=1):
@@ -116,33 +116,54 @@ def test_auto_is_the_start_that_neighbours_speak_for(monkeypatch):
     """On half moons the mixtures; of what neighbours speak against, k-means."""
     Z, y = make_moons(600, noise=0.05, random_state=0)
     assert adjusted_rand_score(y, start("auto", Z, 2).argmax(1)) > 0.98
-    monkeypatch.setattr(_start, "APART", 2)  # beside what lies apart k-means' cut is none
+    monkeypatch.setattr(_start, "NEARLY_APART", 2)  # or its sign would tell of nothing else
     worst = start("auto", Z, 2, sign=-1).argmax(1)
     assert adjusted_rand_score(start("kmeans", Z, 2).argmax(1), worst) > 0.98
 
 
-@pytest.mark.parametrize(
-    ("best", "other", "kept"),
-    [(1, 0.97, 0), (1, 0.985, 1), (0.98, 0.93, 1), (0.98, 0.91, 0), (0.97, 0.5, 1)],
-)
-def test_what_is_left_out_beside_what_lies_apart(best, other, kept):
-    """k-means' cut of half moons, which has the most information here."""
-    Z, _ = make_moons(600, noise=0.05, random_state=0)
-    cut = start("kmeans", Z, 2).argmax(1)
+def groups_in_a_row(sizes, overlap=0.0):
+    """Groups of samples on a line, far from each other, and a cut of the last in halves in place of
+    the first two. ``overlap`` of the groups' samples lie in another one."""
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    X = np.arange(len(y)) + 100.0 * y
+    swapped = rng().permutation(len(y))[: int(overlap * len(y))]
+    y[swapped] = (y[swapped] + 1) % len(sizes)
+    cut = np.maximum(y - 1, 0)
+    cut[-(sizes[-1] // 2) :] = len(sizes) - 1
+    return X[:, None], y, cut
 
-    class Information(NeighborInformation):
-        def is_cut(self, labels):
-            return abs(adjusted_rand_score(cut, labels)) > 0.98
 
+@pytest.mark.parametrize("many", [1, 10])
+def test_few_neighbours_cross_the_cut_of_a_large_cluster(many):
+    """Beside what lies apart such a cut is none, however few they are."""
+    X, y, cut = groups_in_a_row([20 * many, 20 * many, 500 * many])
+    information = NeighborInformation(X, START_DISAGREEMENT)
+    true, other = (torch.eye(3)[torch.from_numpy(labels)] for labels in (y, cut))
+    assert information.told(other.argmax(1), 3) > 0.97
+    assert information(other.argmax(1), 3) > information(true.argmax(1), 3)
+    assert best_start([true, other], 3, information) is true
+    assert best_start([other, true], 3, information) is true
+
+
+def test_where_nothing_lies_apart_information_decides():
+    X, y, cut = groups_in_a_row([100, 100, 2500], overlap=0.05)
+    information = NeighborInformation(X, START_DISAGREEMENT)
+    true, other = (torch.eye(3)[torch.from_numpy(labels)] for labels in (y, cut))
+    assert information.told(true.argmax(1), 3) < 0.9
+    assert best_start([true, other], 3, information) is other
+
+
+@pytest.mark.parametrize(("untold", "apart"), [(0.03, True), (0.05, False)])
+def test_how_much_is_told_of_what_lies_nearly_apart(untold, apart):
+    class Information:
         def told(self, labels, n_clusters):
-            return other if self.is_cut(labels) else best
+            return 1 - untold
 
-        def __call__(self, labels, n_clusters):
-            return self.is_cut(labels)
+        def __call__(self, labels, n_clusters, disagreement):
+            assert disagreement == (10 if apart else None)
+            return 0.0
 
-    z = torch.from_numpy(Z.astype(np.float32))
-    found = start_responsibilities("auto", z, 2, rng(), Information(Z)).argmax(1)
-    assert (adjusted_rand_score(cut, found) > 0.98) == kept
+    best_start([torch.eye(2)], 2, Information())
 
 
 def test_outliers_are_no_clusters_beside_others():
@@ -152,7 +173,7 @@ def test_outliers_are_no_clusters_beside_others():
         def told(self, labels, n_clusters):
             return 0.0 if len(labels.unique()) == 1 else 0.6
 
-        def __call__(self, labels, n_clusters):
+        def __call__(self, labels, n_clusters, disagreement):
             return -labels.sum()
 
     one, two, three = (torch.eye(2)[labels] for labels in ([0, 0, 0], [0, 1, 0], [1, 0, 1]))
