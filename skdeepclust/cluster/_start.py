@@ -22,12 +22,9 @@ from ..training import INFERENCE_BATCH
 from ._mixtures import GaussianMixtureEM, posteriors, seed_centers
 from ._neighbors import (
     APART,
-    APART_DISAGREEMENT,
     LEAST_SHARE,
-    NEARLY_APART,
     START_DISAGREEMENT,
-    TIMES_UNTOLD,
-    UNTOLD,
+    WEIGHT_OF_ODDS,
     NeighborInformation,
     affordable,
     by_batches,
@@ -119,12 +116,9 @@ def best_start(starts: list[Tensor], n_clusters: int, information: NeighborInfor
     told = [information.told(r.argmax(1), n_clusters) for r in starts]
     # Outliers as clusters, of which nothing is told, may have most information.
     least = min((share for share in told if share > 0), default=0.0)
-    disagreement = None
-    if max(told) >= NEARLY_APART:
-        # Where clusters that lie apart are of unequal sizes, a cut of the largest one, which many
-        # neighbours cross, has more information still.
-        disagreement = APART_DISAGREEMENT
-        least = 1 - TIMES_UNTOLD * max(1 - max(told), UNTOLD)
+    # The less is untold where it is least, the more does a neighbour elsewhere speak for a cut.
+    odds = max(told) / max(1 - max(told), 1 / len(information.chosen))
+    disagreement = max(information.disagreement, WEIGHT_OF_ODDS * odds)
     starts = [r for r, share in zip(starts, told, strict=True) if share >= least]
     return max(starts, key=lambda r: information(r.argmax(1), n_clusters, disagreement))
 

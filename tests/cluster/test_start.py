@@ -116,7 +116,7 @@ def test_auto_is_the_start_that_neighbours_speak_for(monkeypatch):
     """On half moons the mixtures; of what neighbours speak against, k-means."""
     Z, y = make_moons(600, noise=0.05, random_state=0)
     assert adjusted_rand_score(y, start("auto", Z, 2).argmax(1)) > 0.98
-    monkeypatch.setattr(_start, "NEARLY_APART", 2)  # or its sign would tell of nothing else
+    monkeypatch.setattr(_start, "WEIGHT_OF_ODDS", 0)  # beside what lies apart its cut is none
     worst = start("auto", Z, 2, sign=-1).argmax(1)
     assert adjusted_rand_score(start("kmeans", Z, 2).argmax(1), worst) > 0.98
 
@@ -153,23 +153,28 @@ def test_where_nothing_lies_apart_information_decides():
     assert best_start([true, other], 3, information) is other
 
 
-@pytest.mark.parametrize(("untold", "apart"), [(0.03, True), (0.05, False)])
-def test_how_much_is_told_of_what_lies_nearly_apart(untold, apart):
-    class Information:
+@pytest.mark.parametrize(("told", "weight"), [(0, 0.5), (0.8, 0.5), (0.9, 0.9), (1, 20)])
+def test_disagreement_counts_by_the_odds_of_what_is_told_best(told, weight):
+    """Of 200 samples no less than one is taken to be untold."""
+
+    class Information(NeighborInformation):
         def told(self, labels, n_clusters):
-            return 1 - untold
+            return told * labels[0].item()
 
         def __call__(self, labels, n_clusters, disagreement):
-            assert disagreement == (10 if apart else None)
+            assert disagreement == pytest.approx(weight)
             return 0.0
 
-    best_start([torch.eye(2)], 2, Information())
+    starts = [torch.eye(2)[[1, 0]], torch.eye(2)]
+    best_start(starts, 2, Information(np.zeros((200, 1)), START_DISAGREEMENT))
 
 
 def test_outliers_are_no_clusters_beside_others():
     """However much they tell; where all starts have some, they are compared all the same."""
 
     class Information:
+        disagreement, chosen = START_DISAGREEMENT, range(3)
+
         def told(self, labels, n_clusters):
             return 0.0 if len(labels.unique()) == 1 else 0.6
 
