@@ -191,12 +191,10 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         # where it has lost some; starts that are alike in one view differ in the other.
         information = NeighborInformation(z.cpu().numpy(), START_DISAGREEMENT, run.information)
         with run.net.progress_line("start"):
-            r = start_responsibilities(
-                self.init, z, self.n_clusters, run.rng, information
-            )  # (n, K)
+            r = start_responsibilities(self.init, z, self.n_clusters, run.rng, information)
             if self._may_lose_clusters():
                 r = compare_with_kmeans(r, run.rows.X, run.rng, run.information)
-        centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)
+        centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)  # r is (n, K)
         if self.whiten:
             residual = (z - centers[r.argmax(1)]).cpu().numpy()
             # Shrunk: few samples in many dimensions show directions without spread that have some.

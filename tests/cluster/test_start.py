@@ -103,6 +103,17 @@ def test_unequal_clusters_that_lie_apart(init):
     assert adjusted_rand_score(y, r.argmax(1)) == 1
 
 
+@pytest.mark.parametrize("seed", [2, 4])
+def test_many_unequal_clusters_nine_deviations_apart(seed):
+    """k-means cuts one of the large, and has nearly as much told as what is right."""
+    places = np.array([[0, 0], [9, 0], [18, 0], [0, 9], [9, 9], [18, 9], [9, 18]])
+    y = np.repeat(np.arange(7), [492, 425, 394, 243, 134, 62, 36])
+    Z = places[rng(seed).permutation(7)][y] + rng(seed).normal(size=(len(y), 2))
+    information = NeighborInformation(Z, START_DISAGREEMENT)
+    r = start_responsibilities("auto", torch.from_numpy(Z.astype("f4")), 7, rng(), information)
+    assert adjusted_rand_score(y, r.argmax(1)) == 1
+
+
 def test_classes_that_are_no_gaussians():
     """Two half moons: a mixture of two Gaussians cuts each of them, many richer ones agree."""
     Z, y = make_moons(600, noise=0.05, random_state=0)
