@@ -651,11 +651,18 @@ def test_progress(Estimator, X, capsys):
 
 @each
 def test_progress_of_the_start(Estimator, X, capsys):
-    small(Estimator, verbose=1, init="auto").fit(X)
+    # Without copies NeuralMixtureEM has no start.
+    copies = {"augment": "auto"} if Estimator is skdeepclust.NeuralMixtureEM else {}
+    small(Estimator, verbose=1, init="auto", **copies).fit(X)
     captured = capsys.readouterr()
     assert captured.out == ""
     shown = [line.split("\r")[-1] for line in captured.err.splitlines()]
     assert any(re.fullmatch(r"(start|groups apart): \d\d:\d\d *", line) for line in shown), shown
+
+
+def test_no_progress_of_a_start_that_is_not_sought(images, capsys):
+    small(skdeepclust.NeuralMixtureEM, verbose=1, init="auto", augment="affine").fit(images)
+    assert "start" not in capsys.readouterr().err
 
 
 # ----------------------------------------------------------------------------------------- words

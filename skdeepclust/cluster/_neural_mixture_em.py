@@ -519,8 +519,7 @@ class NeuralMixtureEM(SearchingClusterer):
         found = isinstance(self.prior, str) and self.prior in ("auto", "estimated")
         if self.init == "random" or not found or self.objective == "consistency":
             return
-        with run.net.progress_line("start"):
-            given = self._given_clusters(run)
+        given = self._given_clusters(run)
         if given is None:
             return
         run.memory["given"], mixture = given, run.module.mixture
@@ -532,12 +531,14 @@ class NeuralMixtureEM(SearchingClusterer):
         """Those of vectors along principal components; of images such as lie apart, since warps
         that nobody asked for may undo what tells them."""
         rows, information, n_clusters = run.rows, run.information, self.n_clusters
-        if self._copies() == "neighbors":
-            return principal_start(rows.X, n_clusters, run.rng, information, run.device)
-        if self.augment != "auto":
+        of_vectors = self._copies() == "neighbors"
+        if not of_vectors and self.augment != "auto":
             return None
-        equal, rng = cluster_shares("prior", "uniform", n_clusters), deepcopy(run.rng)
-        found = separated_clusters(rows, equal, information, rng, of_any_shares=True)
+        with run.net.progress_line("start"):
+            if of_vectors:
+                return principal_start(rows.X, n_clusters, run.rng, information, run.device)
+            equal, rng = cluster_shares("prior", "uniform", n_clusters), deepcopy(run.rng)
+            found = separated_clusters(rows, equal, information, rng, of_any_shares=True)
         return None if found is None else found.to(run.device)
 
     def _train_mixture(self, run: Run) -> None:
