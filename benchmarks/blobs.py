@@ -1,12 +1,14 @@
-"""Gaussian blobs that lie apart: what nobody should get wrong.
+"""Groups that lie apart: what nobody should get wrong.
 
-``python -m benchmarks.blobs apart | table``. Each run is one file in ``benchmarks/results/blobs``;
-one that is there is not run again.
+``python -m benchmarks.blobs apart | shapes | table``. Each run is one file in
+``benchmarks/results/blobs``; one that is there is not run again.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial import cKDTree
+from scipy.stats import special_ortho_group
 from sklearn.datasets import make_blobs
 
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
@@ -14,7 +16,7 @@ from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from ._bench import Bench
 from ._peers import kmeans, pca_mixture
 
-BENCH = Bench("blobs", "Gaussian blobs that lie apart")
+BENCH = Bench("blobs", "Groups that lie apart")
 
 ESTIMATORS = (StatDEC, DVC, NeuralMixtureEM, PreciseFeatureGAN)
 # Sizes of the blobs, and features; and how far from 0 their centres lie at most, if not by 10.
@@ -49,18 +51,53 @@ def drawn(seed, sizes, n_features, most=10):
             return X.astype(np.float32), y
 
 
+def stretched(seed):
+    """Three to eight groups in two to eight dimensions, the largest up to twenty times as large as
+    the smallest: Gaussians, and one in three a box, with spreads of .3 to 3 along turned axes. No
+    sample lies nearer than 1 to one of another group."""
+    rng = np.random.RandomState(seed)
+    k, n_features, n = rng.randint(3, 9), rng.randint(2, 9), np.exp(rng.uniform(5.7, 8))
+    weights = np.geomspace(1, rng.choice([1, 5, 20]), k)
+    sizes = np.maximum(12, n * weights / weights.sum()).astype(int)
+    groups = []
+    for size in sizes:
+        axes = special_ortho_group.rvs(n_features, random_state=rng)
+        spreads = np.exp(rng.uniform(np.log(0.3), np.log(3), n_features))
+        is_box = rng.randint(3) == 0
+        shape = (size, n_features)
+        around = rng.uniform(-(3**0.5), 3**0.5, shape) if is_box else rng.normal(size=shape)
+        groups.append(around * spreads @ axes)
+    most, placed = 3.0, []
+    while len(placed) < k:
+        moved = groups[len(placed)] + rng.uniform(-most, most, n_features)
+        if all(cKDTree(other).query(moved)[0].min() >= 1 for other in placed):
+            placed.append(moved)
+        else:
+            most *= 1.01
+    return np.concatenate(placed).astype(np.float32), np.repeat(np.arange(k), sizes)
+
+
+def measure(name, seed, X, y):
+    k = int(y.max()) + 1
+    for Estimator in ESTIMATORS:
+        estimator = Estimator(k, random_state=seed)
+        BENCH.measure(name, Estimator.__name__, estimator, seed, X, y)
+    BENCH.measure(name, "KMeans", kmeans(k, seed), seed, X, y)
+    BENCH.measure(name, "PCA + GaussianMixture", pca_mixture(k, seed), seed, X, y)
+
+
 def apart(seeds):
-    """Of equal and of unequal sizes, and in the plane."""
+    """Round ones of equal and of unequal sizes, and in the plane."""
     for seed in seeds:
         for name, layout in LAYOUTS.items():
-            X, y = drawn(seed, *layout)
-            k = len(layout[0])
-            for Estimator in ESTIMATORS:
-                estimator = Estimator(k, random_state=seed)
-                BENCH.measure(name, Estimator.__name__, estimator, seed, X, y)
-            BENCH.measure(name, "KMeans", kmeans(k, seed), seed, X, y)
-            BENCH.measure(name, "PCA + GaussianMixture", pca_mixture(k, seed), seed, X, y)
+            measure(name, seed, *drawn(seed, *layout))
+
+
+def shapes(seeds):
+    """Others, each time of another number, size and shape."""
+    for seed in seeds:
+        measure("long groups and boxes", seed, *stretched(seed))
 
 
 if __name__ == "__main__":
-    BENCH.main({"apart": (apart, 3)})
+    BENCH.main({"apart": (apart, 3), "shapes": (shapes, 20)})
