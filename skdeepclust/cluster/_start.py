@@ -114,13 +114,12 @@ def start_responsibilities(
 def best_start(starts: list[Tensor], n_clusters: int, information: NeighborInformation) -> Tensor:
     """Of responsibilities (n, n_clusters) those whose clusters tell most; of equals the first."""
     told = [information.told(r.argmax(1), n_clusters) for r in starts]
-    # Outliers as clusters, of which nothing is told, may have most information.
-    least = min((share for share in told if share > 0), default=0.0)
     # The less is untold where it is least, the more does a neighbour elsewhere speak for a cut.
     odds = max(told) / max(1 - max(told), 1 / len(information.chosen))
     disagreement = max(information.disagreement, WEIGHT_OF_ODDS * odds)
-    starts = [r for r, share in zip(starts, told, strict=True) if share >= least]
-    return max(starts, key=lambda r: information(r.argmax(1), n_clusters, disagreement))
+    # Outliers as clusters, of which nothing is told, may have most information.
+    sound = [r for r, share in zip(starts, told, strict=True) if share > 0]
+    return max(sound or starts, key=lambda r: information(r.argmax(1), n_clusters, disagreement))
 
 
 def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.RandomState):

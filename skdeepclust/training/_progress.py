@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from skorch.callbacks import Callback
 from tqdm.auto import tqdm
 
 
-@contextmanager
-def progress_line(name: str, *, shown: bool) -> Iterator[None]:
-    """The line of what has no epochs: that it is under way, and in the end how long it took."""
-    with tqdm(desc=name, bar_format="{desc}: {elapsed}", disable=not shown):
-        yield
+def progress_line(name: str, *, shown: bool) -> tqdm:
+    """For ``with``, the line of what has no epochs: that it is under way, and in the end how long
+    it took."""
+    return tqdm(desc=name, bar_format="{desc}: {elapsed}", disable=not shown)
 
 
 class PhaseProgress(Callback):
