@@ -23,6 +23,7 @@ from ._mixtures import GaussianMixtureEM, posteriors, seed_centers
 from ._neighbors import (
     APART,
     LEAST_SHARE,
+    NEARLY_APART,
     START_DISAGREEMENT,
     WEIGHT_OF_ODDS,
     NeighborInformation,
@@ -114,9 +115,11 @@ def start_responsibilities(
 def best_start(starts: list[Tensor], n_clusters: int, information: NeighborInformation) -> Tensor:
     """Of responsibilities (n, n_clusters) those whose clusters tell most; of equals the first."""
     told = [information.told(r.argmax(1), n_clusters) for r in starts]
-    # The less is untold where it is least, the more does a neighbour elsewhere speak for a cut.
-    odds = max(told) / max(1 - max(told), 1 / len(information.chosen))
-    disagreement = max(information.disagreement, WEIGHT_OF_ODDS * odds)
+    disagreement = information.disagreement
+    if max(told) >= NEARLY_APART:
+        # The less is untold where it is least, the more does a neighbour elsewhere speak for a cut.
+        odds = max(told) / max(1 - max(told), 1 / len(information.chosen))
+        disagreement = WEIGHT_OF_ODDS * odds
     # Outliers as clusters, of which nothing is told, may have most information.
     sound = [r for r, share in zip(starts, told, strict=True) if share > 0]
     return max(sound or starts, key=lambda r: information(r.argmax(1), n_clusters, disagreement))

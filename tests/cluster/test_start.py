@@ -164,7 +164,7 @@ def test_where_nothing_lies_apart_information_decides():
     assert best_start([true, other], 3, information) is other
 
 
-@pytest.mark.parametrize(("told", "weight"), [(0, 0.5), (0.8, 0.5), (0.9, 0.9), (1, 20)])
+@pytest.mark.parametrize(("told", "weight"), [(0, 0.5), (0.95, 0.5), (0.96, 2.4), (1, 20)])
 def test_disagreement_counts_by_the_odds_of_what_is_told_best(told, weight):
     """Of 200 samples no less than one is taken to be untold."""
 
