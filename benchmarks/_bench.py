@@ -8,10 +8,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust.cluster._base import BaseDeepClusterer
 
 from ._record import add_options, device, load, machine, results, run, use_options, versions
 
+ESTIMATORS = (StatDEC, DVC, NeuralMixtureEM, PreciseFeatureGAN)
 COLUMNS = {
     "acc": "ACC",
     "nmi": "NMI",
@@ -43,6 +45,16 @@ class Bench:
                 "cluster_sizes": lambda: estimator.cluster_sizes_.tolist(),
             }
         run(self.name, experiment, method, seed, X, y, estimator.fit_predict, **details)
+
+    def measure_all(self, experiment, seed, X, y, others: Mapping[str, Callable]):
+        """The same of ours with their default settings, and of others, each made of a number of
+        clusters and a seed."""
+        k = int(y.max()) + 1
+        for Estimator in ESTIMATORS:
+            estimator = Estimator(k, random_state=seed)
+            self.measure(experiment, Estimator.__name__, estimator, seed, X, y)
+        for method, make in others.items():
+            self.measure(experiment, method, make(k, seed), seed, X, y)
 
     def main(self, experiments: Mapping[str, tuple[Callable, int]]) -> None:
         """The command line: ``experiments`` are functions of seeds, and how many by default."""

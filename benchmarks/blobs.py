@@ -11,14 +11,12 @@ from scipy.spatial import cKDTree
 from scipy.stats import special_ortho_group
 from sklearn.datasets import make_blobs
 
-from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
-
 from ._bench import Bench
 from ._peers import kmeans, pca_mixture
 
 BENCH = Bench("blobs", "Groups that lie apart")
+OTHERS = {"KMeans": kmeans, "PCA + GaussianMixture": pca_mixture}
 
-ESTIMATORS = (StatDEC, DVC, NeuralMixtureEM, PreciseFeatureGAN)
 # Sizes of the blobs, and features; and how far from 0 their centres lie at most, if not by 10.
 LAYOUTS = {
     "3 of 333": ([333] * 3, 4),
@@ -77,26 +75,17 @@ def stretched(seed):
     return np.concatenate(placed).astype(np.float32), np.repeat(np.arange(k), sizes)
 
 
-def measure(name, seed, X, y):
-    k = int(y.max()) + 1
-    for Estimator in ESTIMATORS:
-        estimator = Estimator(k, random_state=seed)
-        BENCH.measure(name, Estimator.__name__, estimator, seed, X, y)
-    BENCH.measure(name, "KMeans", kmeans(k, seed), seed, X, y)
-    BENCH.measure(name, "PCA + GaussianMixture", pca_mixture(k, seed), seed, X, y)
-
-
 def apart(seeds):
     """Round ones of equal and of unequal sizes, and in the plane."""
     for seed in seeds:
         for name, layout in LAYOUTS.items():
-            measure(name, seed, *drawn(seed, *layout))
+            BENCH.measure_all(name, seed, *drawn(seed, *layout), OTHERS)
 
 
 def shapes(seeds):
     """Others, each time of another number, size and shape."""
     for seed in seeds:
-        measure("long groups and boxes", seed, *stretched(seed))
+        BENCH.measure_all("long groups and boxes", seed, *stretched(seed), OTHERS)
 
 
 if __name__ == "__main__":

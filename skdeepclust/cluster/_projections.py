@@ -15,13 +15,11 @@ from torch import Tensor
 from .._sklearn_compat import warning_filters
 from ..training import Rows
 from ._neighbors import LEAST_SHARE, NeighborInformation, affordable, by_batches
-from ._start import lie_apart, pca_mixture
+from ._start import SMALLEST, lie_apart, pca_mixture
 
 # Samples to find the direction with, most components, and samples for each of them at least: in as
 # many dimensions as samples, there is a direction with gaps for any partition.
 SUBSET, MOST_COMPONENTS, SAMPLES_PER_COMPONENT = 5_000, 100, 10
-# Principal components of less variance, as a share of the largest, are rounding.
-SMALLEST = 1e-6
 # Groups of given shares lie apart where their variance is at most this share of what cuts of a
 # uniform density into as many parts have, 1 / K², ...
 SPREAD = 0.5

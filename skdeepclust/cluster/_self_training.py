@@ -32,11 +32,13 @@ from ._phases import resolve_epochs, steps_per_epoch, train_phase
 from ._pretraining import pretrain_end_to_end
 from ._revival import revive_empty
 from ._run import Run
-from ._start import compare_with_kmeans, start_responsibilities
+from ._start import compare_with_kmeans, start_responsibilities, whitened_start
 
 # Training steps, and how many epochs they may make.
 PRETRAINING = {"steps": 1000, "at_least": 10, "at_most": 100}
 JOINT_TRAINING = {"steps": 600, "at_least": 4, "at_most": 40}
+# For clusters of which the embedding knows nothing yet: with 600 steps DVC had half of what it has.
+KEPT_TRAINING = {"steps": 1800, "at_least": 12, "at_most": 120}
 
 # Mean squares of residuals below this share of those of the embeddings are rounding of float32.
 ROUNDING = 1e-12
@@ -192,8 +194,11 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         information = NeighborInformation(z.cpu().numpy(), START_DISAGREEMENT, run.information)
         with run.net.progress_line("start"):
             r = start_responsibilities(self.init, z, self.n_clusters, run.rng, information)
+            kept = None
             if self._may_lose_clusters():
                 r = compare_with_kmeans(r, run.rows.X, run.rng, run.information)
+                kept = whitened_start(r, run.rows.X, run.rng, information)
+                r = r if kept is None else kept
         centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)  # r is (n, K)
         if self.whiten:
             residual = (z - centers[r.argmax(1)]).cpu().numpy()
@@ -206,12 +211,16 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             module.latent_map.whiten(z.mean(0), torch.from_numpy(covariance))
             centers = module.latent_map(centers)
         module.centers.copy_(centers)
-        run.memory.update(p=r, labels=r.argmax(1), step=0)
+        run.memory.update(p=r, labels=r.argmax(1), step=0, kept=kept is not None)
 
     def _self_train(self, run: Run) -> None:
         module, net = run.module, run.net
         warp = make_augmentation(self.augment, run.generator)
-        epochs = resolve_epochs(self.max_epochs, run, **self._schedules(len(run.rows))[1])
+        # Clusters that the embedding does not tell apart are learned as they are: a target by what
+        # it tells would undo them.
+        kept = run.memory["kept"]
+        length = KEPT_TRAINING if kept else self._schedules(len(run.rows))[1]
+        epochs = resolve_epochs(self.max_epochs, run, **length)
         per_epoch, quarter = steps_per_epoch(run), math.ceil(epochs * steps_per_epoch(run) / 4)
         interval = self.update_interval or min(per_epoch, quarter)
         warmup = quarter if self.warmup_epochs == "auto" else self.warmup_epochs * per_epoch
@@ -220,7 +229,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
             now = memory["step"]
             memory["step"] += 1
-            if now >= warmup and (now - warmup) % interval == 0:
+            if not kept and now >= warmup and (now - warmup) % interval == 0:
                 memory["p"], memory["labels"], changed = self._update_target(run, memory["labels"])
                 if now > warmup and changed < self.tol:
                     net.stop("converged")

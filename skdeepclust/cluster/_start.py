@@ -45,6 +45,8 @@ REGULARIZATION, FINE_REGULARIZATION = 3e-2, 3e-4
 # Principal components for a single mixture, and for a start without a network: in trials 10 left
 # classes of digits and MNIST together (.89 and .69; .94 and .73), and with 30 or 50 it took longer.
 PRINCIPAL_COMPONENTS, START_COMPONENTS = 10, 20
+# Principal components of less variance, as a share of the largest, are rounding.
+SMALLEST = 1e-6
 # Mean of its largest posterior where its clusters lie apart. Neighbours alone do not tell: few of
 # them cross a cut of a thin cluster. In trials blobs apart had .999 and more, cuts of lines, curves
 # and bands .989 and less.
@@ -266,6 +268,8 @@ def principal_start(
     r = start_responsibilities("auto", z, n_clusters, rng, along_too)
     if X.shape[1] > START_COMPONENTS:
         r = compare_with_kmeans(r, X, rng, information)
+        if (whitened := whitened_start(r, X, rng, along_too)) is not None:
+            r = whitened
     labels = r.argmax(1)
     sizes = torch.bincount(labels, minlength=n_clusters)
     return labels if sizes.min() >= max(1, LEAST_SHARE / n_clusters * len(X)) else None
@@ -301,6 +305,53 @@ def compare_with_kmeans(
     labels = by_batches(lambda rows: kmeans.predict(scaled(rows)), X)
     beside = F.one_hot(torch.from_numpy(labels).long(), n_clusters).to(r)
     return best_start([r, beside], n_clusters, information)
+
+
+def whitened_start(
+    r: Tensor, X: np.ndarray, rng: np.random.RandomState, information: NeighborInformation
+) -> Tensor | None:
+    """Clusters along principal components of equal variance, where neighbours there tell them
+    better than others tell those that were found.
+
+    What varies most need not be what tells classes: the baseline of a spectrum, the light on a
+    picture. Neighbours as the data are, and k-means, see little else then.
+
+    Parameters
+    ----------
+    r : Tensor of shape (n, n_clusters)
+        Responsibilities: what was found.
+    X : ndarray of shape (n, n_features)
+        In any units.
+    rng : RandomState
+        Stays where it is, as in :func:`compare_with_kmeans`.
+    information : NeighborInformation
+        By which r was found, of START_DISAGREEMENT.
+
+    Returns
+    -------
+    Tensor of shape (n, n_clusters), float32, or None
+        On the device of r.
+    """
+    rng, n_clusters, found = deepcopy(rng), r.shape[1], r.argmax(1)
+    part, along = principal_components(X, START_COMPONENTS, n_clusters, rng)
+    variance = part.var(0)
+    kept = variance > SMALLEST * variance.max()
+    if not kept.any():
+        return None
+    scale = np.sqrt(variance[kept])
+    z = by_batches(lambda rows: (along(rows)[:, kept] / scale).astype(np.float32), X)
+    whitened, z = NeighborInformation(z, START_DISAGREEMENT), torch.from_numpy(z).to(r)
+
+    def told_better(start: Tensor) -> bool:
+        there = whitened.told(start.argmax(1), n_clusters)
+        return there > information.told(found, n_clusters)
+
+    # All starts take as long as those before; k-means tells in a moment whether it is worth it.
+    if not told_better(start_responsibilities("kmeans", z, n_clusters, rng, whitened)):
+        return None
+    start = start_responsibilities("auto", z, n_clusters, rng, whitened)
+    more = whitened(start.argmax(1), n_clusters) > information(found, n_clusters)
+    return start if more and told_better(start) else None
 
 
 def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:
