@@ -27,6 +27,7 @@ from . import (
     peers,
     precise_feature_gan,
     readme,
+    recipes,
     selection,
     stat_dec,
 )
@@ -34,7 +35,7 @@ from ._record import COMMITTED, LOCAL, add_options, results, use_options
 
 
 def tables() -> None:
-    for module in (stat_dec, dvc, neural_mixture_em, precise_feature_gan, blobs):
+    for module in (stat_dec, dvc, neural_mixture_em, precise_feature_gan, blobs, recipes):
         module.BENCH.table()
     papers.table()
     peers.table()

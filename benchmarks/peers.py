@@ -39,6 +39,7 @@ from ._peers import (
     SHORTER,
     AutoencoderMixture,
     ClustPy,
+    compile_umap,
     kmeans,
     pca_mixture,
     umap_hdbscan,
@@ -183,7 +184,7 @@ def one(data: str, method: str, seed: int) -> None:
     if kind.images:
         model.set_params(device=device())
     if "UMAP" in method:
-        umap_mixture(2, 0).fit_predict(np.random.RandomState(0).rand(500, 10).astype(np.float32))
+        compile_umap()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     run(GROUP, data, method, seed, X, y, model.fit_predict, rss_before_mib=before)
 

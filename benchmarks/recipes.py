@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.preprocessing import normalize, scale
 
 from ._bench import Bench
-from ._peers import kmeans, pca_mixture, umap_mixture
+from ._peers import compile_umap, kmeans, pca_mixture, umap_mixture
 
 BENCH = Bench("recipes", "Tables made by recipes")
 OTHERS = {
@@ -123,6 +123,7 @@ def curved(seed, n=2000, k=8):
 
 def nuisance(seeds):
     """What varies most tells nothing of the classes."""
+    compile_umap()
     for seed in seeds:
         BENCH.measure_all("spectra on baselines", seed, *spectra(seed), OTHERS)
         BENCH.measure_all("digits in uneven light", seed, *uneven_light(seed), OTHERS)
@@ -130,6 +131,7 @@ def nuisance(seeds):
 
 def others(seeds):
     """The rest."""
+    compile_umap()
     for seed in seeds:
         BENCH.measure_all("control charts", seed, *control_charts(seed), OTHERS)
         BENCH.measure_all("single cells", seed, *single_cells(seed), OTHERS)
