@@ -338,20 +338,23 @@ def whitened_start(
     kept = variance > SMALLEST * variance.max()
     if not kept.any():
         return None
-    scale = np.sqrt(variance[kept])
-    z = by_batches(lambda rows: (along(rows)[:, kept] / scale).astype(np.float32), X)
-    whitened, z = NeighborInformation(z, START_DISAGREEMENT), torch.from_numpy(z).to(r)
-
-    def told_better(start: Tensor) -> bool:
-        there = whitened.told(start.argmax(1), n_clusters)
-        return there > information.told(found, n_clusters)
+    plain = by_batches(lambda rows: along(rows)[:, kept].astype(np.float32), X)
+    z = torch.from_numpy(plain / np.sqrt(variance[kept])).to(r)
+    whitened = NeighborInformation(z.cpu().numpy(), START_DISAGREEMENT)
+    # In fewer dimensions neighbours may tell anything better.
+    before = information, NeighborInformation(plain, START_DISAGREEMENT)
+    told = max(each.told(found, n_clusters) for each in before)
 
     # All starts take as long as those before; k-means tells in a moment whether it is worth it.
-    if not told_better(start_responsibilities("kmeans", z, n_clusters, rng, whitened)):
+    probe = start_responsibilities("kmeans", z, n_clusters, rng, whitened).argmax(1)
+    if whitened.told(probe, n_clusters) <= told:
         return None
     start = start_responsibilities("auto", z, n_clusters, rng, whitened)
-    more = whitened(start.argmax(1), n_clusters) > information(found, n_clusters)
-    return start if more and told_better(start) else None
+    labels = start.argmax(1)
+    if whitened.told(labels, n_clusters) <= told:
+        return None
+    least = max(each(found, n_clusters) for each in before)
+    return start if whitened(labels, n_clusters) > least else None
 
 
 def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:

@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdeepclust import DVC, StatDEC
+from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust.cluster import _neighbors, _start
 from skdeepclust.cluster._neighbors import START_DISAGREEMENT, NeighborInformation
 from skdeepclust.cluster._start import (
@@ -27,6 +27,7 @@ from skdeepclust.cluster._start import (
     principal_start,
     start_responsibilities,
     supports_most,
+    whitened_start,
 )
 from skdeepclust.objectives import joint_information
 
@@ -264,18 +265,24 @@ def test_kmeans_of_constants():
 def test_vectors_that_the_embedding_narrows_are_compared(
     Estimator, shape, params, asked, monkeypatch
 ):
-    found = []
+    answer, found, then = torch.eye(2)[torch.arange(60) % 2], [], []
 
     def spy(r, X, generator, information):
         found.append((X, information.X, information.beside))
-        return torch.eye(2)[torch.arange(60) % 2]
+        return answer
+
+    def next_one(r, X, generator, information):
+        assert r is answer
+        then.append((X, information.beside.X))
 
     monkeypatch.setattr("skdeepclust.cluster._self_training.compare_with_kmeans", spy)
+    monkeypatch.setattr("skdeepclust.cluster._self_training.whitened_start", next_one)
     X = rng().uniform(size=(60, *shape)).astype(np.float32)
     short = {"latent_dim": 3, "pretrain_epochs": 1, "max_epochs": 1, "lr": 1e-9}
     model = Estimator(2, **short, random_state=0, **params).fit(X)
-    assert len(found) == asked
+    assert len(found) == len(then) == asked
     if asked:
+        assert all(np.array_equal(X, data) for data in then[0])
         ((data, searched, beside),) = found
         assert beside is None
         np.testing.assert_array_equal(data, X)
@@ -313,6 +320,136 @@ def test_principal_components_that_lose_clusters(monkeypatch):
     assert score() == 1
     monkeypatch.setattr(_start, "compare_with_kmeans", lambda r, *_: r)
     assert score() < 0.98
+
+
+def on_baselines(seed=0):
+    """Groups along four of twenty-five columns, on three curves of thirty times their spread."""
+    random, y = rng(seed), np.arange(800) % 4
+    X = random.normal(size=(800, 25))
+    X[:, :4] += 12 * np.eye(4)[y]
+    return 1e3 + X + 30 * random.normal(size=(800, 3)) @ random.normal(size=(3, 25)), y
+
+
+def cut_by_kmeans(X, n_clusters):
+    labels = KMeans(n_clusters, n_init=20, random_state=0).fit_predict(X)
+    return torch.eye(n_clusters)[torch.from_numpy(labels).long()]
+
+
+def as_it_is(X):
+    return NeighborInformation(X, START_DISAGREEMENT)
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e15])
+def test_clusters_along_components_of_equal_variance(unit):
+    X, y = on_baselines()
+    r, generator = cut_by_kmeans(X, 4), rng()
+    assert adjusted_rand_score(y, r.argmax(1)) < 0.1
+    X = (unit * X).astype(np.float32)
+    found = whitened_start(r, X, generator, as_it_is(X))
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+    assert adjusted_rand_score(y, found.argmax(1)) > 0.98
+    assert generator.randint(2**31 - 1) == rng().randint(2**31 - 1)
+
+
+def test_components_of_a_part_give_all_rows_their_cluster(monkeypatch):
+    X, y = on_baselines(1)
+    monkeypatch.setattr(_start, "SUBSET", 400)
+    monkeypatch.setattr(_neighbors, "inference_batch", lambda n_features: 99)
+    found = whitened_start(cut_by_kmeans(X, 4), X, rng(), as_it_is(X))
+    assert adjusted_rand_score(y, found.argmax(1)) > 0.98
+
+
+def test_where_all_is_told_no_other_components_are_searched(monkeypatch):
+    X, y = make_blobs(300, centers=8 * np.eye(4, 30), random_state=0)
+    monkeypatch.setattr(_start, "agreed_mixtures", None)
+    assert whitened_start(torch.eye(4)[y], X, rng(), as_it_is(X)) is None
+
+
+def test_fewer_dimensions_are_no_reason(monkeypatch):
+    """Neighbours err in fifty columns and less along twenty components, of whatever variance."""
+    X, y = few_of_many_columns(1)
+    information = as_it_is(X)
+    monkeypatch.setattr(_start, "SMALLEST", 0.5)
+    labels = torch.from_numpy(y)
+    z = PCA(20, whiten=True).fit_transform(X)
+    assert information.told(labels, 5) < as_it_is(z).told(labels, 5)
+    assert whitened_start(torch.eye(5)[labels], X, rng(), information) is None
+
+
+def test_components_of_constants():
+    X = np.full((9, 4), 7, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert whitened_start(torch.eye(3)[torch.arange(9) % 3], X, rng(), as_it_is(X)) is None
+
+
+def test_components_without_variance_have_no_scale():
+    """Two columns alike but for rounding: what it makes is not blown up to the others' scale."""
+    X, y = on_baselines(2)
+    X = np.c_[X[:, :8], X[:, :8] * (1 + 1e-7)].astype(np.float32)
+    found = whitened_start(cut_by_kmeans(X, 4), X, rng(), as_it_is(X))
+    assert adjusted_rand_score(y, found.argmax(1)) > 0.98
+
+
+@pytest.mark.parametrize(
+    ("there", "kept"),
+    [
+        ({"kmeans": (0.7, 0.0), "auto": (0.8, 1.2)}, True),
+        ({"kmeans": (0.5, 2.0), "auto": (0.8, 1.2)}, False),  # not worth a search
+        ({"kmeans": (0.7, 2.0), "auto": (0.5, 1.2)}, False),  # told no better
+        ({"kmeans": (0.7, 2.0), "auto": (0.8, 0.9)}, False),  # a sure cut of a few tells less
+    ],
+)
+def test_what_other_components_have_to_tell(there, kept, monkeypatch):
+    starts = {"kmeans": torch.eye(2)[[0, 0, 1]], "auto": torch.eye(2)[[0, 1, 1]]}
+    by_labels = {str(starts[init].argmax(1)): there[init] for init in starts}
+
+    class Information:
+        def __init__(self, told_and_information):
+            self.answers = told_and_information
+
+        def told(self, labels, n_clusters):
+            return self.answers[str(labels)][0]
+
+        def __call__(self, labels, n_clusters):
+            return self.answers[str(labels)][1]
+
+    r = torch.eye(2)[[1, 0, 1]]
+    most, least = ({str(r.argmax(1)): answers} for answers in ((0.6, 1.0), (0.1, -1.0)))
+    monkeypatch.setattr(_start, "start_responsibilities", lambda init, *_: starts[init])
+    # Whichever of the two views as they are tells more of what was found.
+    for given, along in ((most, least), (least, most)):
+        views = iter([by_labels, along])
+        monkeypatch.setattr(_start, "NeighborInformation", lambda *_, v=views: Information(next(v)))
+        found = whitened_start(r, np.eye(3), rng(), Information(given))
+        assert found is (starts["auto"] if kept else None)
+
+
+@pytest.mark.parametrize("Estimator", [StatDEC, DVC, NeuralMixtureEM, PreciseFeatureGAN])
+def test_classes_that_little_of_the_variance_tells(Estimator):
+    X, y = on_baselines(3)
+    X = X.astype(np.float32)
+    assert adjusted_rand_score(y, cut_by_kmeans(X, 4).argmax(1)) < 0.1
+    model = Estimator(4, random_state=0).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+    assert adjusted_rand_score(y, model.predict(X)) > 0.9
+
+
+@pytest.mark.parametrize("Estimator", [StatDEC, DVC])
+def test_clusters_that_the_embedding_does_not_tell_are_kept(Estimator, monkeypatch):
+    """The target stays what it was: one made of what the embedding tells would undo them."""
+    X, y = few_of_many_columns()
+    short = {"latent_dim": 5, "pretrain_epochs": 1, "max_epochs": 8, "warmup_epochs": 1}
+    target = "skdeepclust.cluster._self_training.whitened_start"
+
+    def changes(found):
+        monkeypatch.setattr(target, lambda *_: found)
+        history = Estimator(5, **short, random_state=0).fit(X.astype(np.float32)).history_
+        return [epoch["label_change"] for epoch in history if "label_change" in epoch]
+
+    assert changes(None)
+    assert not changes(torch.eye(5)[y])
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
