@@ -298,10 +298,7 @@ def compare_with_kmeans(
     """
     rng, n_clusters = deepcopy(rng), r.shape[1]
     part, scaled = _drawn(X, n_clusters, rng)
-    kmeans = KMeans(n_clusters, n_init=20, random_state=rng.randint(2**31 - 1))
-    with warning_filters, warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        kmeans.fit(part)
+    kmeans = _kmeans(part, n_clusters, rng)
     labels = by_batches(lambda rows: kmeans.predict(scaled(rows)), X)
     beside = F.one_hot(torch.from_numpy(labels).long(), n_clusters).to(r)
     return best_start([r, beside], n_clusters, information)
@@ -338,18 +335,20 @@ def whitened_start(
     kept = variance > SMALLEST * variance.max()
     if not kept.any():
         return None
-    plain = by_batches(lambda rows: along(rows)[:, kept].astype(np.float32), X)
-    z = torch.from_numpy(plain / np.sqrt(variance[kept])).to(r)
-    whitened = NeighborInformation(z.cpu().numpy(), START_DISAGREEMENT)
+    scale = np.sqrt(variance[kept])
+    plain = by_batches(lambda rows: along(rows)[:, kept], X)
+    z = plain / scale
+    whitened = NeighborInformation(z, START_DISAGREEMENT)
     # In fewer dimensions neighbours may tell anything better.
     before = information, NeighborInformation(plain, START_DISAGREEMENT)
     told = max(each.told(found, n_clusters) for each in before)
 
-    # All starts take as long as those before; k-means tells in a moment whether it is worth it.
-    probe = start_responsibilities("kmeans", z, n_clusters, rng, whitened).argmax(1)
+    # All starts take as long as those before; k-means tells soon whether it is worth it.
+    kmeans = _kmeans(part[:, kept] / scale, n_clusters, rng)
+    probe = torch.from_numpy(kmeans.predict(z)).long()
     if whitened.told(probe, n_clusters) <= told:
         return None
-    start = start_responsibilities("auto", z, n_clusters, rng, whitened)
+    start = start_responsibilities("auto", torch.from_numpy(z).to(r), n_clusters, rng, whitened)
     labels = start.argmax(1)
     if whitened.told(labels, n_clusters) <= told:
         return None
@@ -392,6 +391,13 @@ def principal_components(
         warnings.simplefilter("ignore", RuntimeWarning)  # what share of no variance at all
         part = pca.fit_transform(part)
     return part, lambda rows: pca.transform(scaled(rows))
+
+
+def _kmeans(part: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> KMeans:
+    kmeans = KMeans(n_clusters, n_init=20, random_state=rng.randint(2**31 - 1))
+    with warning_filters, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return kmeans.fit(part)
 
 
 def _drawn(

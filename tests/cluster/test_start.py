@@ -402,8 +402,11 @@ def test_components_without_variance_have_no_scale():
     ],
 )
 def test_what_other_components_have_to_tell(there, kept, monkeypatch):
-    starts = {"kmeans": torch.eye(2)[[0, 0, 1]], "auto": torch.eye(2)[[0, 1, 1]]}
-    by_labels = {str(starts[init].argmax(1)): there[init] for init in starts}
+    start, kmeans = torch.eye(2)[[0, 1, 1]], np.array([0, 0, 1])
+    by_labels = {
+        str(start.argmax(1)): there["auto"],
+        str(torch.from_numpy(kmeans)): there["kmeans"],
+    }
 
     class Information:
         def __init__(self, told_and_information):
@@ -417,21 +420,30 @@ def test_what_other_components_have_to_tell(there, kept, monkeypatch):
 
     r = torch.eye(2)[[1, 0, 1]]
     most, least = ({str(r.argmax(1)): answers} for answers in ((0.6, 1.0), (0.1, -1.0)))
-    monkeypatch.setattr(_start, "start_responsibilities", lambda init, *_: starts[init])
+    monkeypatch.setattr(_start, "start_responsibilities", lambda *_: start)
+    monkeypatch.setattr(_start.KMeans, "predict", lambda *_: kmeans)
     # Whichever of the two views as they are tells more of what was found.
     for given, along in ((most, least), (least, most)):
         views = iter([by_labels, along])
         monkeypatch.setattr(_start, "NeighborInformation", lambda *_, v=views: Information(next(v)))
         found = whitened_start(r, np.eye(3), rng(), Information(given))
-        assert found is (starts["auto"] if kept else None)
+        assert found is (start if kept else None)
 
 
-@pytest.mark.parametrize("Estimator", [StatDEC, DVC, NeuralMixtureEM, PreciseFeatureGAN])
-def test_classes_that_little_of_the_variance_tells(Estimator):
+@pytest.mark.parametrize(
+    ("Estimator", "shorter"),
+    [
+        (StatDEC, {"hidden_dims": (200, 200), "pretrain_epochs": 10, "max_epochs": 60}),
+        (DVC, {"hidden_dims": (200, 200), "pretrain_epochs": 10, "max_epochs": 60}),
+        (NeuralMixtureEM, {}),
+        (PreciseFeatureGAN, {"max_epochs": 20}),
+    ],
+)
+def test_classes_that_little_of_the_variance_tells(Estimator, shorter):
     X, y = on_baselines(3)
     X = X.astype(np.float32)
     assert adjusted_rand_score(y, cut_by_kmeans(X, 4).argmax(1)) < 0.1
-    model = Estimator(4, random_state=0).fit(X)
+    model = Estimator(4, random_state=0, **shorter).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.9
     assert adjusted_rand_score(y, model.predict(X)) > 0.9
 
@@ -440,16 +452,21 @@ def test_classes_that_little_of_the_variance_tells(Estimator):
 def test_clusters_that_the_embedding_does_not_tell_are_kept(Estimator, monkeypatch):
     """The target stays what it was: one made of what the embedding tells would undo them."""
     X, y = few_of_many_columns()
-    short = {"latent_dim": 5, "pretrain_epochs": 1, "max_epochs": 8, "warmup_epochs": 1}
+    short = {"hidden_dims": (20,), "pretrain_epochs": 1, "max_epochs": 3, "warmup_epochs": 1}
     target = "skdeepclust.cluster._self_training.whitened_start"
 
-    def changes(found):
+    def fitted(found, **params):
         monkeypatch.setattr(target, lambda *_: found)
-        history = Estimator(5, **short, random_state=0).fit(X.astype(np.float32)).history_
-        return [epoch["label_change"] for epoch in history if "label_change" in epoch]
+        return Estimator(5, **short | params, random_state=0).fit(X.astype(np.float32))
 
-    assert changes(None)
-    assert not changes(torch.eye(5)[y])
+    def updated(model):
+        return any("label_change" in epoch for epoch in model.history_)
+
+    assert updated(fitted(None))
+    assert not updated(fitted(torch.eye(5)[y]))
+    length = {"steps": 1, "at_least": 2, "at_most": 2}
+    monkeypatch.setattr("skdeepclust.cluster._self_training.KEPT_TRAINING", length)
+    assert fitted(torch.eye(5)[y], max_epochs="auto").n_iter_ == 2
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
