@@ -43,6 +43,11 @@ def pca_mixture(n_clusters, seed):
     return make_pipeline(_PCA(20, random_state=seed), mixture(n_clusters, seed))
 
 
+def whitened_kmeans(n_clusters, seed):
+    """What one takes who knows that large variances tell nothing."""
+    return make_pipeline(_PCA(20, whiten=True, random_state=seed), kmeans(n_clusters, seed))
+
+
 class _PCA(PCA):
     """At most as many components as there are features."""
 

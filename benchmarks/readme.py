@@ -3,11 +3,12 @@ tables``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from . import peers
+from . import peers, recipes
 from ._record import load, runs_of
 
 ROOT = Path(__file__).parents[1]
@@ -141,16 +142,16 @@ def peers_table() -> str:
     return "\n".join(lines)
 
 
-def data_sets() -> str:
-    """Of every data set of the peers KMeans, the most accurate of the others, and ours."""
-    records = load(peers.GROUP)
+def data_sets(group: str, names: Iterable[str], methods_in_order: Iterable[str]) -> str:
+    """Of every data set KMeans, the most accurate of the others, and ours."""
+    records = load(group)
     lines = [
         f"| data | seeds | KMeans | best of the others | {' | '.join(peers.OURS)} |",
         "| --- | ---: | ---: | ---: |" + " ---: |" * len(peers.OURS),
     ]
-    for name in peers.DATA:
+    for name in names:
         methods = {
-            method: runs for method in peers.METHODS if (runs := runs_of(records, name, method))
+            method: runs for method in methods_in_order if (runs := runs_of(records, name, method))
         }
         others = [m for m in methods if not m.startswith((*peers.OURS, "KMeans"))]
         # Of equals, one whose every seed came to an end.
@@ -174,7 +175,12 @@ def _median(runs, key: str) -> float:
 
 def main() -> None:
     text = README.read_text(encoding="utf-8")
-    tables = {"peers": peers_table(), "data sets": data_sets(), "benchmarks": table()}
+    tables = {
+        "peers": peers_table(),
+        "data sets": data_sets(peers.GROUP, peers.DATA, peers.METHODS),
+        "recipes": data_sets(recipes.BENCH.name, recipes.NAMES, [*peers.OURS, *recipes.OTHERS]),
+        "benchmarks": table(),
+    }
     for name, content in tables.items():
         before, rest = text.split(BEGIN.format(name))
         after = rest.split(END.format(name))[1]

@@ -13,11 +13,12 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.preprocessing import normalize, scale
 
 from ._bench import Bench
-from ._peers import compile_umap, kmeans, pca_mixture, umap_mixture
+from ._peers import compile_umap, kmeans, pca_mixture, umap_mixture, whitened_kmeans
 
 BENCH = Bench("recipes", "Tables made by recipes")
 OTHERS = {
     "KMeans": kmeans,
+    "whitened PCA + KMeans": whitened_kmeans,
     "PCA + GaussianMixture": pca_mixture,
     "UMAP + GaussianMixture": umap_mixture,
 }
@@ -121,23 +122,32 @@ def curved(seed, n=2000, k=8):
     return scale(X).astype(np.float32), y
 
 
-def nuisance(seeds):
-    """What varies most tells nothing of the classes."""
+NUISANCE = {"spectra on baselines": spectra, "digits in uneven light": uneven_light}
+OTHER_KINDS = {
+    "control charts": control_charts,
+    "single cells": single_cells,
+    "yes and no": answers,
+    "documents": documents,
+    "curved classes": curved,
+}
+NAMES = [*NUISANCE, *OTHER_KINDS]
+
+
+def measure(recipes, seeds):
     compile_umap()
     for seed in seeds:
-        BENCH.measure_all("spectra on baselines", seed, *spectra(seed), OTHERS)
-        BENCH.measure_all("digits in uneven light", seed, *uneven_light(seed), OTHERS)
+        for name, recipe in recipes.items():
+            BENCH.measure_all(name, seed, *recipe(seed), OTHERS)
+
+
+def nuisance(seeds):
+    """What varies most tells nothing of the classes."""
+    measure(NUISANCE, seeds)
 
 
 def others(seeds):
     """The rest."""
-    compile_umap()
-    for seed in seeds:
-        BENCH.measure_all("control charts", seed, *control_charts(seed), OTHERS)
-        BENCH.measure_all("single cells", seed, *single_cells(seed), OTHERS)
-        BENCH.measure_all("yes and no", seed, *answers(seed), OTHERS)
-        BENCH.measure_all("documents", seed, *documents(seed), OTHERS)
-        BENCH.measure_all("curved classes", seed, *curved(seed), OTHERS)
+    measure(OTHER_KINDS, seeds)
 
 
 if __name__ == "__main__":
