@@ -134,6 +134,9 @@ class NeighborInformation:
         β.
     beside : NeighborInformation, optional
         Of the same samples, seen otherwise: its neighbours count as much as those in X.
+    chosen : Tensor of shape (n_chosen,), int64, optional
+        Places of the samples that are compared; by default those that ``beside`` has, or at most
+        COMPARED of them.
     """
 
     def __init__(
@@ -141,10 +144,15 @@ class NeighborInformation:
         X: np.ndarray,
         disagreement: float = DISAGREEMENT,
         beside: NeighborInformation | None = None,
+        chosen: Tensor | None = None,
     ):
         self.X, self.disagreement, self.beside = X, disagreement, beside
         self._neighbors: Tensor | None = None
-        if beside is not None:
+        # What takes their place where those in X would speak against the clusters that others tell.
+        self.replacement: Tensor | None = None
+        if chosen is not None:
+            self.chosen = chosen
+        elif beside is not None:
             self.chosen = beside.chosen
         else:
             size = affordable(COMPARED, X.shape[1], 2)
@@ -155,6 +163,8 @@ class NeighborInformation:
         """Of each of the chosen samples, places among them, (n_chosen, n_neighbors)."""
         # Not a cached_property: in Python 3.11 that has a lock for all instances, which fits in
         # other threads hold while they wait for the one of the warning filters.
+        if self.replacement is not None:
+            return self.replacement
         if self._neighbors is None:
             found = self._search()
             beside = [] if self.beside is None else [self.beside.neighbors]

@@ -176,6 +176,7 @@ class Run(Keeper):
             "settings": settings(self.module),
             "memory": self.memory,
             "findings": {name: getattr(self, name) for name in FINDINGS},
+            "neighbors": self.information.replacement,
             "generator": self.generator.get_state(),
             "rng": self.rng.get_state(legacy=False),
             # Of a user's network.
@@ -205,6 +206,7 @@ class Run(Keeper):
         self.memory.update({name: self._here(value) for name, value in state["memory"].items()})
         for name, value in state["findings"].items():
             setattr(self, name, self._here(value))
+        self.information.replacement = state["neighbors"]
         self.net.history = History(state["history"])
         self._restore_randomness(state)
 

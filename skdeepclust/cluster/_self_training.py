@@ -194,11 +194,12 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         information = NeighborInformation(z.cpu().numpy(), START_DISAGREEMENT, run.information)
         with run.net.progress_line("start"):
             r = start_responsibilities(self.init, z, self.n_clusters, run.rng, information)
-            kept = None
+            found = None
             if self._may_lose_clusters():
                 r = compare_with_kmeans(r, run.rows.X, run.rng, run.information)
-                kept = whitened_start(r, run.rows.X, run.rng, information)
-                r = r if kept is None else kept
+                found = whitened_start(r, run.rows.X, run.rng, information)
+            if found is not None:
+                r, run.information.replacement = found
         centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)  # r is (n, K)
         if self.whiten:
             residual = (z - centers[r.argmax(1)]).cpu().numpy()
@@ -211,7 +212,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             module.latent_map.whiten(z.mean(0), torch.from_numpy(covariance))
             centers = module.latent_map(centers)
         module.centers.copy_(centers)
-        run.memory.update(p=r, labels=r.argmax(1), step=0, kept=kept is not None)
+        run.memory.update(p=r, labels=r.argmax(1), step=0, kept=found is not None)
 
     def _self_train(self, run: Run) -> None:
         module, net = run.module, run.net

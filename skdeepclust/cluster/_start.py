@@ -252,7 +252,8 @@ def principal_start(
     n_clusters : int
     rng : RandomState
     information : NeighborInformation
-        Of X; neighbours along the components count as much.
+        Of X; neighbours along the components count as much. Clusters along components of equal
+        variance replace its neighbours.
     device : torch.device
 
     Returns
@@ -268,8 +269,8 @@ def principal_start(
     r = start_responsibilities("auto", z, n_clusters, rng, along_too)
     if X.shape[1] > START_COMPONENTS:
         r = compare_with_kmeans(r, X, rng, information)
-        if (whitened := whitened_start(r, X, rng, along_too)) is not None:
-            r = whitened
+        if (found := whitened_start(r, X, rng, along_too)) is not None:
+            r, information.replacement = found
     labels = r.argmax(1)
     sizes = torch.bincount(labels, minlength=n_clusters)
     return labels if sizes.min() >= max(1, LEAST_SHARE / n_clusters * len(X)) else None
@@ -306,9 +307,9 @@ def compare_with_kmeans(
 
 def whitened_start(
     r: Tensor, X: np.ndarray, rng: np.random.RandomState, information: NeighborInformation
-) -> Tensor | None:
+) -> tuple[Tensor, Tensor] | None:
     """Clusters along principal components of equal variance, where neighbours there tell them
-    better than others tell those that were found.
+    better than others tell those that were found; and these neighbours.
 
     What varies most need not be what tells classes: the baseline of a spectrum, the light on a
     picture. Neighbours as the data are, and k-means, see little else then.
@@ -326,8 +327,8 @@ def whitened_start(
 
     Returns
     -------
-    Tensor of shape (n, n_clusters), float32, or None
-        On the device of r.
+    (Tensor of shape (n, n_clusters), Tensor of shape (n_chosen, n_neighbors)) or None
+        float32, on the device of r; int64, of the samples that ``information`` has chosen.
     """
     rng, n_clusters, found = deepcopy(rng), r.shape[1], r.argmax(1)
     part, along = principal_components(X, START_COMPONENTS, n_clusters, rng)
@@ -338,9 +339,10 @@ def whitened_start(
     scale = np.sqrt(variance[kept])
     plain = by_batches(lambda rows: along(rows)[:, kept], X)
     z = plain / scale
-    whitened = NeighborInformation(z, START_DISAGREEMENT)
+    whitened = NeighborInformation(z, START_DISAGREEMENT, chosen=information.chosen)
     # In fewer dimensions neighbours may tell anything better.
-    before = information, NeighborInformation(plain, START_DISAGREEMENT)
+    plain = NeighborInformation(plain, START_DISAGREEMENT, chosen=information.chosen)
+    before = information, plain
     told = max(each.told(found, n_clusters) for each in before)
 
     # All starts take as long as those before; k-means tells soon whether it is worth it.
@@ -353,7 +355,7 @@ def whitened_start(
     if whitened.told(labels, n_clusters) <= told:
         return None
     least = max(each(found, n_clusters) for each in before)
-    return start if whitened(labels, n_clusters) > least else None
+    return (start, whitened.neighbors) if whitened(labels, n_clusters) > least else None
 
 
 def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:

@@ -20,7 +20,7 @@ from skorch.callbacks import Callback
 import skdeepclust
 from skdeepclust import DVC, Checkpoint, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust._tensor_file import read, write
-from skdeepclust.cluster import _mixture_search
+from skdeepclust.cluster import _mixture_search, _self_training
 from skdeepclust.cluster._checkpoint import CheckpointFile
 from skdeepclust.cluster._run import STEPS_BACK, Run
 from skdeepclust.exceptions import CheckpointError, CheckpointWarning, NonFiniteLossWarning
@@ -156,6 +156,19 @@ def test_a_fit_that_crashed_goes_on_to_the_same_end(Estimator, params, X, tmp_pa
         # It did go on, rather than begin anew: at most the epoch of the crash was done again.
         per_epoch = count.batches / count.epochs
         assert rest.batches <= count.batches - number + 2 * per_epoch
+
+
+def test_neighbors_by_which_restarts_are_compared_come_back(X, tmp_path, monkeypatch):
+    """Those that a start of other components leaves."""
+    found = torch.eye(3)[torch.arange(120) % 3], torch.arange(600).view(120, 5) % 120
+    monkeypatch.setattr(_self_training, "whitened_start", lambda *_: found)
+    count = Count()
+    expected = outcome(small(StatDEC, n_init=1, callbacks=[count]).fit(X))
+    checkpoint = Checkpoint(tmp_path / "fit.checkpoint", epochs=1)
+    crash = CrashAfter(count.batches - 1)
+    with pytest.raises(CrashError):
+        small(StatDEC, n_init=1, checkpoint=checkpoint, callbacks=[crash]).fit(X)
+    assert outcome(small(StatDEC, n_init=1, checkpoint=checkpoint).fit(X)) == expected
 
 
 def fit_and_say(Estimator, X, path, pipe):

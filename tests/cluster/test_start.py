@@ -345,18 +345,23 @@ def test_clusters_along_components_of_equal_variance(unit):
     r, generator = cut_by_kmeans(X, 4), rng()
     assert adjusted_rand_score(y, r.argmax(1)) < 0.1
     X = (unit * X).astype(np.float32)
-    found = whitened_start(r, X, generator, as_it_is(X))
+    information = as_it_is(X)
+    found, neighbors = whitened_start(r, X, generator, information)
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
     assert adjusted_rand_score(y, found.argmax(1)) > 0.98
     assert generator.randint(2**31 - 1) == rng().randint(2**31 - 1)
+    # The neighbours are of the samples that are compared, and of their classes.
+    classes = y[information.chosen]
+    assert (classes[neighbors] == classes[:, None]).mean() > 0.9
+    assert (classes[information.neighbors] == classes[:, None]).mean() < 0.5
 
 
 def test_components_of_a_part_give_all_rows_their_cluster(monkeypatch):
     X, y = on_baselines(1)
     monkeypatch.setattr(_start, "SUBSET", 400)
     monkeypatch.setattr(_neighbors, "inference_batch", lambda n_features: 99)
-    found = whitened_start(cut_by_kmeans(X, 4), X, rng(), as_it_is(X))
+    found, _ = whitened_start(cut_by_kmeans(X, 4), X, rng(), as_it_is(X))
     assert adjusted_rand_score(y, found.argmax(1)) > 0.98
 
 
@@ -388,7 +393,7 @@ def test_components_without_variance_have_no_scale():
     """Two columns alike but for rounding: what it makes is not blown up to the others' scale."""
     X, y = on_baselines(2)
     X = np.c_[X[:, :8], X[:, :8] * (1 + 1e-7)].astype(np.float32)
-    found = whitened_start(cut_by_kmeans(X, 4), X, rng(), as_it_is(X))
+    found, _ = whitened_start(cut_by_kmeans(X, 4), X, rng(), as_it_is(X))
     assert adjusted_rand_score(y, found.argmax(1)) > 0.98
 
 
@@ -409,6 +414,8 @@ def test_what_other_components_have_to_tell(there, kept, monkeypatch):
     }
 
     class Information:
+        chosen = neighbors = None
+
         def __init__(self, told_and_information):
             self.answers = told_and_information
 
@@ -425,9 +432,11 @@ def test_what_other_components_have_to_tell(there, kept, monkeypatch):
     # Whichever of the two views as they are tells more of what was found.
     for given, along in ((most, least), (least, most)):
         views = iter([by_labels, along])
-        monkeypatch.setattr(_start, "NeighborInformation", lambda *_, v=views: Information(next(v)))
+        monkeypatch.setattr(
+            _start, "NeighborInformation", lambda *_, v=views, **__: Information(next(v))
+        )
         found = whitened_start(r, np.eye(3), rng(), Information(given))
-        assert found is (start if kept else None)
+        assert found[0] is start if kept else found is None
 
 
 @pytest.mark.parametrize(
@@ -448,6 +457,32 @@ def test_classes_that_little_of_the_variance_tells(Estimator, shorter):
     assert adjusted_rand_score(y, model.predict(X)) > 0.9
 
 
+def test_neighbors_that_tell_them_take_the_place_of_the_others():
+    X, y = on_baselines(4)
+    information = NeighborInformation(X)
+    before = information.told(torch.from_numpy(y), 4)
+    found = principal_start(X, 4, rng(), information, torch.device("cpu"))
+    assert adjusted_rand_score(y, found) > 0.98
+    assert before < 0.5
+    assert information.told(found, 4) > 0.75
+
+
+def test_a_restart_with_such_classes_is_the_better(monkeypatch):
+    """Than one without: neighbours in the data would speak against them."""
+    X, y = on_baselines(3)
+    search, asked = _start.whitened_start, []
+
+    def once(*args):
+        asked.append(args)
+        return search(*args) if len(asked) == 1 else None
+
+    monkeypatch.setattr("skdeepclust.cluster._self_training.whitened_start", once)
+    shorter = {"hidden_dims": (200, 200), "pretrain_epochs": 10, "max_epochs": 30}
+    model = StatDEC(4, n_init=2, random_state=0, **shorter).fit(X.astype(np.float32))
+    assert model.restart_scores_.argmax() == 0
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+
+
 @pytest.mark.parametrize("Estimator", [StatDEC, DVC])
 def test_clusters_that_the_embedding_does_not_tell_are_kept(Estimator, monkeypatch):
     """The target stays what it was: one made of what the embedding tells would undo them."""
@@ -456,17 +491,19 @@ def test_clusters_that_the_embedding_does_not_tell_are_kept(Estimator, monkeypat
     target = "skdeepclust.cluster._self_training.whitened_start"
 
     def fitted(found, **params):
-        monkeypatch.setattr(target, lambda *_: found)
+        monkeypatch.setattr(target, lambda r, X, rng, information: found)
         return Estimator(5, **short | params, random_state=0).fit(X.astype(np.float32))
 
     def updated(model):
         return any("label_change" in epoch for epoch in model.history_)
 
     assert updated(fitted(None))
-    assert not updated(fitted(torch.eye(5)[y]))
+    information = NeighborInformation(X)
+    found = torch.eye(5)[y], information.neighbors
+    assert not updated(fitted(found))
     length = {"steps": 1, "at_least": 2, "at_most": 2}
     monkeypatch.setattr("skdeepclust.cluster._self_training.KEPT_TRAINING", length)
-    assert fitted(torch.eye(5)[y], max_epochs="auto").n_iter_ == 2
+    assert fitted(found, max_epochs="auto").n_iter_ == 2
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
