@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import make_blobs
+from sklearn.utils import validation
 
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
+from skdeepclust._sklearn_compat import warning_filters
 
 LEAN = {
     StatDEC: {"hidden_dims": (8, 6), "latent_dim": 3, "pretrain_epochs": 3, "max_epochs": 4},
@@ -64,6 +66,34 @@ def test_threads(alone):
         torch.set_num_threads(threads)
     assert_as_alone(found, alone)
     assert settings() == before
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+@pytest.mark.parametrize("Estimator", LEAN)
+def test_arrays_are_checked_one_thread_at_a_time(Estimator, monkeypatch):
+    """Of all places, those for data that hold little but baselines included."""
+    check, seen = validation.check_array, []
+
+    def is_free():
+        if free := warning_filters.acquire(blocking=False):
+            warning_filters.release()
+        return free
+
+    def watched(*args, **kwargs):
+        with ThreadPoolExecutor(1) as pool:  # this thread may take its own lock again
+            assert not pool.submit(is_free).result()
+        seen.append(args)
+        return check(*args, **kwargs)
+
+    rng, columns = np.random.default_rng(0), np.arange(150) % 3
+    baselines = 30 * rng.normal(size=(150, 2)) @ rng.normal(size=(2, 25))
+    data = baselines + 12 * np.eye(3, 25)[columns] + rng.normal(size=(150, 25))
+    model = Estimator(3, random_state=0, **LEAN[Estimator])
+    monkeypatch.setattr(validation, "check_array", watched)
+    model.fit(data)
+    model.predict(data)
+    model.transform(data)
+    assert seen
 
 
 def test_warning_filters_of_threads_that_check_arrays():

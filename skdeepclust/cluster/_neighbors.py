@@ -63,9 +63,10 @@ def affordable(n: int, n_features: int, at_least: int) -> int:
 
 
 def by_batches(function: Callable[[np.ndarray], np.ndarray], X: np.ndarray) -> np.ndarray:
-    """What the function makes of all rows, of a batch at a time."""
+    """What the function, which may be scikit-learn's, makes of all rows, of a batch at a time."""
     batches = gen_batches(len(X), inference_batch(X.shape[1]))
-    return np.concatenate([function(X[rows]) for rows in batches])
+    with warning_filters:
+        return np.concatenate([function(X[rows]) for rows in batches])
 
 
 def find_neighbors(rows: Rows, rng: np.random.RandomState, pool_size: int | None = None) -> Tensor:

@@ -347,7 +347,7 @@ def whitened_start(
 
     # All starts take as long as those before; k-means tells soon whether it is worth it.
     kmeans = _kmeans(part[:, kept] / scale, n_clusters, rng)
-    probe = torch.from_numpy(kmeans.predict(z)).long()
+    probe = torch.from_numpy(by_batches(kmeans.predict, z)).long()
     if whitened.told(probe, n_clusters) <= told:
         return None
     start = start_responsibilities("auto", torch.from_numpy(z).to(r), n_clusters, rng, whitened)
