@@ -24,7 +24,7 @@ from sklearn.preprocessing import scale
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust.datasets import fetch_mnist, make_imbalanced
 
-from ._bench import spread, write_table
+from ._bench import ESTIMATORS, spread, write_table
 from ._data import (
     coloured_letters,
     digit_images,
@@ -192,7 +192,7 @@ def one(data: str, method: str, seed: int) -> None:
 # ------------------------------------------------------------------------------------------ table
 
 
-OURS = ("StatDEC", "DVC", "NeuralMixtureEM", "PreciseFeatureGAN")
+OURS = tuple(Estimator.__name__ for Estimator in ESTIMATORS)
 COLUMNS = {"acc": "ACC", "nmi": "NMI", "ari": "ARI", "recall": "mean recall", "rarest": "rarest"}
 
 

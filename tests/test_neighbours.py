@@ -85,9 +85,9 @@ def test_arrays_are_checked_one_thread_at_a_time(Estimator, monkeypatch):
         seen.append(args)
         return check(*args, **kwargs)
 
-    rng, columns = np.random.default_rng(0), np.arange(150) % 3
+    rng, classes = np.random.default_rng(0), np.arange(150) % 3
     baselines = 30 * rng.normal(size=(150, 2)) @ rng.normal(size=(2, 25))
-    data = baselines + 12 * np.eye(3, 25)[columns] + rng.normal(size=(150, 25))
+    data = baselines + 12 * np.eye(3, 25)[classes] + rng.normal(size=(150, 25))
     model = Estimator(3, random_state=0, **LEAN[Estimator])
     monkeypatch.setattr(validation, "check_array", watched)
     model.fit(data)

@@ -162,10 +162,10 @@ class NeighborInformation:
     @property
     def neighbors(self) -> Tensor:
         """Of each of the chosen samples, places among them, (n_chosen, n_neighbors)."""
-        # Not a cached_property: in Python 3.11 that has a lock for all instances, which fits in
-        # other threads hold while they wait for the one of the warning filters.
         if self.replacement is not None:
             return self.replacement
+        # Not a cached_property: in Python 3.11 that has a lock for all instances, which fits in
+        # other threads hold while they wait for the one of the warning filters.
         if self._neighbors is None:
             found = self._search()
             beside = [] if self.beside is None else [self.beside.neighbors]

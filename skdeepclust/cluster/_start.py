@@ -337,11 +337,11 @@ def whitened_start(
     if not kept.any():
         return None
     scale = np.sqrt(variance[kept])
-    plain = by_batches(lambda rows: along(rows)[:, kept], X)
-    z = plain / scale
+    coordinates = by_batches(lambda rows: along(rows)[:, kept], X)
+    z = coordinates / scale
     whitened = NeighborInformation(z, START_DISAGREEMENT, chosen=information.chosen)
     # In fewer dimensions neighbours may tell anything better.
-    plain = NeighborInformation(plain, START_DISAGREEMENT, chosen=information.chosen)
+    plain = NeighborInformation(coordinates, START_DISAGREEMENT, chosen=information.chosen)
     before = information, plain
     told = max(each.told(found, n_clusters) for each in before)
 
