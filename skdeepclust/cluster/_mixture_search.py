@@ -245,14 +245,16 @@ class SearchingClusterer(BaseDeepClusterer):
         """What they tell of clusters that were trained by warped copies; 0 for others."""
         if not self._warps():
             return 0.0
-        rows, information = run.rows, run.information
-        compared = Rows(
-            rows.X[information.chosen.numpy()], rows.sample_shape, rows.scale, run.device
-        )
-        labels = torch.zeros(len(rows), dtype=torch.int64)  # no others count
+        return run.information(self._compared_labels(run), self.n_clusters)
+
+    def _compared_labels(self, run: Run) -> Tensor:
+        """The clusters of the samples whose neighbours are known; no others are asked for."""
+        rows, chosen = run.rows, run.information.chosen
+        compared = Rows(rows.X[chosen.numpy()], rows.sample_shape, rows.scale, run.device)
+        labels = torch.zeros(len(rows), dtype=torch.int64)
         found = map_rows(run.module.assign, run.module, compared).argmax(1)
-        labels[information.chosen] = found.cpu()
-        return information(labels, self.n_clusters)
+        labels[chosen] = found.cpu()
+        return labels
 
     def _compare(self, run: Run) -> None:
         """Keep the mixture if it is the best of those trained so far, each on its network."""

@@ -40,7 +40,7 @@ from ._phases import (
 from ._projections import separated_clusters
 from ._revival import revive_empty
 from ._run import Run
-from ._start import principal_start
+from ._start import principal_start, whitened_start
 
 # The paper's γ and the batch size that it belongs to.
 GAMMA, GAMMA_BATCH = 5.0, 128
@@ -490,7 +490,8 @@ class NeuralMixtureEM(SearchingClusterer):
 
     def _train(self, run: Run) -> None:
         run.transform = self._make_transform(run)
-        run.perform(self._begin, *self._search_stages(), self._finish)
+        found = *self._search_stages(), self._look_elsewhere, self._cluster_elsewhere
+        run.perform(self._begin, *found, self._finish)
 
     def _copies(self) -> str | Callable | None:
         """``augment``, resolved."""
@@ -515,13 +516,16 @@ class NeuralMixtureEM(SearchingClusterer):
         return lambda index, x: warp(x)
 
     def _begin(self, run: Run) -> None:
-        """Find clusters that the mixture keeps to, and give it their shares."""
+        """Find clusters that the mixture keeps to."""
+        if self._takes_clusters() and (given := self._given_clusters(run)) is not None:
+            self._keep_to(run, given)
+
+    def _takes_clusters(self) -> bool:
         found = isinstance(self.prior, str) and self.prior in ("auto", "estimated")
-        if self.init == "random" or not found or self.objective == "consistency":
-            return
-        given = self._given_clusters(run)
-        if given is None:
-            return
+        return self.init == "auto" and found and self.objective != "consistency"
+
+    def _keep_to(self, run: Run, given: Tensor) -> None:
+        """Have the mixture learn these clusters, of which it has the shares."""
         run.memory["given"], mixture = given, run.module.mixture
         share = torch.bincount(given, minlength=self.n_clusters) / len(given)
         mixture.log_prior.copy_(share.log())
@@ -540,6 +544,28 @@ class NeuralMixtureEM(SearchingClusterer):
             equal, rng = cluster_shares("prior", "uniform", n_clusters), deepcopy(run.rng)
             found = separated_clusters(rows, equal, information, rng, of_any_shares=True)
         return None if found is None else found.to(run.device)
+
+    def _look_elsewhere(self, run: Run) -> None:
+        """Of images: take clusters that warps do not tell, and pixels do not, where there are
+        such."""
+        by_own_warps = self.augment == "auto" and self._warps()
+        if "given" in run.memory or not (by_own_warps and self._takes_clusters()):
+            return
+        if run.net.interrupt.asked:
+            return
+        X, information, labels = run.rows.X, run.information, self._compared_labels(run)
+        found = whitened_start(labels, X, self.n_clusters, run.rng, information)
+        if found is None:
+            return
+        r, information.replacement = found
+        run.memory.clear()  # all of it is of the network before
+        self._renew(run)
+        self._keep_to(run, r.argmax(1).to(run.device))
+        run.memory["elsewhere"] = True
+
+    def _cluster_elsewhere(self, run: Run) -> None:
+        if "elsewhere" in run.memory:
+            self._cluster(run)
 
     def _train_mixture(self, run: Run) -> None:
         """Algorithm 1."""

@@ -47,7 +47,7 @@ from ._phases import (
 )
 from ._projections import TOLERANCE, separated_clusters, separated_groups
 from ._run import Run
-from ._start import principal_start
+from ._start import principal_start, whitened_start
 
 # Adam's β, as in the paper.
 BETAS = (0.5, 0.9)
@@ -587,7 +587,19 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             return None
         else:
             found = clusters_by_copies(run, self.n_clusters, self._warp(copies))
+            if self.augment == "auto":
+                found = self._look_elsewhere(run, found)
         return None if found is None else found.cpu()
+
+    def _look_elsewhere(self, run: Run, found: Tensor | None) -> Tensor | None:
+        """Of images: what warps nobody asked for found, or clusters that they do not tell."""
+        rows, information = run.rows, run.information
+        labels = torch.zeros(len(rows), dtype=torch.int64) if found is None else found
+        elsewhere = whitened_start(labels, rows.X, self.n_clusters, run.rng, information)
+        if elsewhere is None:
+            return found
+        r, information.replacement = elsewhere
+        return r.argmax(1)
 
     def _play(self, run: Run) -> None:
         """Algorithm 1."""

@@ -180,9 +180,9 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         return resolve_epochs(self.pretrain_epochs, run, **self._schedules(len(run.rows))[0])
 
     def _may_lose_clusters(self) -> bool:
-        """Vectors have more numbers than their embeddings."""
+        """Samples have more numbers than their embeddings."""
         automatic = isinstance(self.init, str) and self.init == "auto"
-        return automatic and len(self.input_shape_) == 1 and self.input_shape_[0] > self.latent_dim
+        return automatic and math.prod(self.input_shape_) > self.latent_dim
 
     @torch.no_grad()
     def _start(self, run: Run) -> None:
@@ -196,8 +196,11 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             r = start_responsibilities(self.init, z, self.n_clusters, run.rng, information)
             found = None
             if self._may_lose_clusters():
-                r = compare_with_kmeans(r, run.rows.X, run.rng, run.information)
-                found = whitened_start(r, run.rows.X, run.rng, information)
+                if len(self.input_shape_) == 1:
+                    r = compare_with_kmeans(r, run.rows.X, run.rng, run.information)
+                found = whitened_start(
+                    r.argmax(1), run.rows.X, self.n_clusters, run.rng, information
+                )
             if found is not None:
                 r, run.information.replacement = found
         centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)  # r is (n, K)

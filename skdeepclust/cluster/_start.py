@@ -47,6 +47,9 @@ REGULARIZATION, FINE_REGULARIZATION = 3e-2, 3e-4
 PRINCIPAL_COMPONENTS, START_COMPONENTS = 10, 20
 # Principal components of less variance, as a share of the largest, are rounding.
 SMALLEST = 1e-6
+# Clusters along components of equal variance replace others where neighbours tell so many times as
+# much of them, beyond what they tell of a cloud without clusters.
+TIMES_AS_MUCH = 2
 # Mean of its largest posterior where its clusters lie apart. Neighbours alone do not tell: few of
 # them cross a cut of a thin cluster. In trials blobs apart had .999 and more, cuts of lines, curves
 # and bands .989 and less.
@@ -269,7 +272,8 @@ def principal_start(
     r = start_responsibilities("auto", z, n_clusters, rng, along_too)
     if X.shape[1] > START_COMPONENTS:
         r = compare_with_kmeans(r, X, rng, information)
-        if (found := whitened_start(r, X, rng, along_too)) is not None:
+        found = whitened_start(r.argmax(1), X, n_clusters, rng, along_too)
+        if found is not None:
             r, information.replacement = found
     labels = r.argmax(1)
     sizes = torch.bincount(labels, minlength=n_clusters)
@@ -306,9 +310,13 @@ def compare_with_kmeans(
 
 
 def whitened_start(
-    r: Tensor, X: np.ndarray, rng: np.random.RandomState, information: NeighborInformation
+    found: Tensor,
+    X: np.ndarray,
+    n_clusters: int,
+    rng: np.random.RandomState,
+    information: NeighborInformation,
 ) -> tuple[Tensor, Tensor] | None:
-    """Clusters along principal components of equal variance, where neighbours there tell them
+    """Clusters along principal components of equal variance, where neighbours there tell them far
     better than others tell those that were found; and these neighbours.
 
     What varies most need not be what tells classes: the baseline of a spectrum, the light on a
@@ -316,21 +324,23 @@ def whitened_start(
 
     Parameters
     ----------
-    r : Tensor of shape (n, n_clusters)
-        Responsibilities: what was found.
+    found : Tensor of shape (n,), int64
+        The clusters that were found; those of the samples that ``information`` compares count.
     X : ndarray of shape (n, n_features)
         In any units.
+    n_clusters : int
     rng : RandomState
         Stays where it is, as in :func:`compare_with_kmeans`.
     information : NeighborInformation
-        By which r was found, of START_DISAGREEMENT.
+        Of X.
 
     Returns
     -------
     (Tensor of shape (n, n_clusters), Tensor of shape (n_chosen, n_neighbors)) or None
-        float32, on the device of r; int64, of the samples that ``information`` has chosen.
+        Responsibilities, float32, on the device of ``found``; places, int64, among the samples that
+        ``information`` has chosen.
     """
-    rng, n_clusters, found = deepcopy(rng), r.shape[1], r.argmax(1)
+    rng = deepcopy(rng)
     part, along = principal_components(X, START_COMPONENTS, n_clusters, rng)
     variance = part.var(0)
     kept = variance > SMALLEST * variance.max()
@@ -339,23 +349,49 @@ def whitened_start(
     scale = np.sqrt(variance[kept])
     coordinates = by_batches(lambda rows: along(rows)[:, kept], X)
     z = coordinates / scale
-    whitened = NeighborInformation(z, START_DISAGREEMENT, chosen=information.chosen)
-    # In fewer dimensions neighbours may tell anything better.
-    plain = NeighborInformation(coordinates, START_DISAGREEMENT, chosen=information.chosen)
-    before = information, plain
-    told = max(each.told(found, n_clusters) for each in before)
+    whitened, along_them = (
+        NeighborInformation(each, START_DISAGREEMENT, chosen=information.chosen)
+        for each in (z, coordinates)
+    )
+
+    def told_before(labels: Tensor) -> float:
+        # In fewer dimensions neighbours may tell anything better: along the same ones too.
+        return max(each.told(labels, n_clusters) for each in (information, along_them))
+
+    def told_better(labels: Tensor) -> bool:
+        return whitened.told(labels, n_clusters) > told_before(labels)
 
     # All starts take as long as those before; k-means tells soon whether it is worth it.
     kmeans = _kmeans(part[:, kept] / scale, n_clusters, rng)
-    probe = torch.from_numpy(by_batches(kmeans.predict, z)).long()
-    if whitened.told(probe, n_clusters) <= told:
+    if not told_better(torch.from_numpy(by_batches(kmeans.predict, z)).long()):
         return None
-    start = start_responsibilities("auto", torch.from_numpy(z).to(r), n_clusters, rng, whitened)
+    rows = torch.from_numpy(z.astype(np.float32)).to(found.device)
+    start = start_responsibilities("auto", rows, n_clusters, rng, whitened)
     labels = start.argmax(1)
-    if whitened.told(labels, n_clusters) <= told:
+    if not told_better(labels):
         return None
-    least = max(each(found, n_clusters) for each in before)
-    return (start, whitened.neighbors) if whitened(labels, n_clusters) > least else None
+    size = len(information.chosen)
+    surplus, surplus_before = (
+        (told - chance) / (1 - chance)
+        for told, chance in (
+            (
+                whitened.told(labels, n_clusters),
+                told_of_gaussian(np.ones_like(scale), size, n_clusters, rng),
+            ),
+            (told_before(found), told_of_gaussian(scale, size, n_clusters, rng)),
+        )
+    )
+    return (start, whitened.neighbors) if surplus > TIMES_AS_MUCH * surplus_before else None
+
+
+def told_of_gaussian(
+    scale: np.ndarray, n: int, n_clusters: int, rng: np.random.RandomState
+) -> float:
+    """What neighbours tell of k-means' clusters of n samples of a Gaussian, which has none, with
+    standard deviations ``scale``: the more, the fewer of them are large."""
+    Z = scale * rng.normal(size=(n, len(scale)))
+    labels = torch.from_numpy(_kmeans(Z, n_clusters, rng).labels_).long()
+    return NeighborInformation(Z).told(labels, n_clusters)
 
 
 def pca_mixture(X: np.ndarray, n_clusters: int, rng: np.random.RandomState) -> np.ndarray:

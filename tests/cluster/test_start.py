@@ -27,6 +27,7 @@ from skdeepclust.cluster._start import (
     principal_start,
     start_responsibilities,
     supports_most,
+    told_of_gaussian,
     whitened_start,
 )
 from skdeepclust.objectives import joint_information
@@ -253,17 +254,17 @@ def test_kmeans_of_constants():
 
 @pytest.mark.parametrize("Estimator", [StatDEC, DVC])
 @pytest.mark.parametrize(
-    ("shape", "params", "asked"),
+    ("shape", "params", "asked", "elsewhere"),
     [
-        ((5,), {}, True),
-        ((3,), {}, False),  # as many as the embedding has
-        ((5,), {"init": "gmm"}, False),
-        ((5,), {"init": KMeans(2)}, False),
-        ((4, 8, 8), {}, False),
+        ((5,), {}, True, True),
+        ((3,), {}, False, False),  # as many as the embedding has
+        ((5,), {"init": "gmm"}, False, False),
+        ((5,), {"init": KMeans(2)}, False, False),
+        ((4, 8, 8), {}, False, True),
     ],
 )
 def test_vectors_that_the_embedding_narrows_are_compared(
-    Estimator, shape, params, asked, monkeypatch
+    Estimator, shape, params, asked, elsewhere, monkeypatch
 ):
     answer, found, then = torch.eye(2)[torch.arange(60) % 2], [], []
 
@@ -271,8 +272,9 @@ def test_vectors_that_the_embedding_narrows_are_compared(
         found.append((X, information.X, information.beside))
         return answer
 
-    def next_one(r, X, generator, information):
-        assert r is answer
+    def next_one(labels, X, n_clusters, generator, information):
+        assert n_clusters == 2
+        assert not asked or torch.equal(labels, answer.argmax(1))
         then.append((X, information.beside.X))
 
     monkeypatch.setattr("skdeepclust.cluster._self_training.compare_with_kmeans", spy)
@@ -280,9 +282,10 @@ def test_vectors_that_the_embedding_narrows_are_compared(
     X = rng().uniform(size=(60, *shape)).astype(np.float32)
     short = {"latent_dim": 3, "pretrain_epochs": 1, "max_epochs": 1, "lr": 1e-9}
     model = Estimator(2, **short, random_state=0, **params).fit(X)
-    assert len(found) == len(then) == asked
+    assert (len(found), len(then)) == (asked, elsewhere)
+    if elsewhere:
+        assert all(np.array_equal(X.reshape(60, -1), data) for data in then[0])
     if asked:
-        assert all(np.array_equal(X, data) for data in then[0])
         ((data, searched, beside),) = found
         assert beside is None
         np.testing.assert_array_equal(data, X)
@@ -332,7 +335,7 @@ def on_baselines(seed=0):
 
 def cut_by_kmeans(X, n_clusters):
     labels = KMeans(n_clusters, n_init=20, random_state=0).fit_predict(X)
-    return torch.eye(n_clusters)[torch.from_numpy(labels).long()]
+    return torch.from_numpy(labels).long()
 
 
 def as_it_is(X):
@@ -342,11 +345,11 @@ def as_it_is(X):
 @pytest.mark.parametrize("unit", [1e-20, 1.0, 1e15])
 def test_clusters_along_components_of_equal_variance(unit):
     X, y = on_baselines()
-    r, generator = cut_by_kmeans(X, 4), rng()
-    assert adjusted_rand_score(y, r.argmax(1)) < 0.1
+    cut, generator = cut_by_kmeans(X, 4), rng()
+    assert adjusted_rand_score(y, cut) < 0.1
     X = (unit * X).astype(np.float32)
     information = as_it_is(X)
-    found, neighbors = whitened_start(r, X, generator, information)
+    found, neighbors = whitened_start(cut, X, 4, generator, information)
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
     assert adjusted_rand_score(y, found.argmax(1)) > 0.98
@@ -361,14 +364,14 @@ def test_components_of_a_part_give_all_rows_their_cluster(monkeypatch):
     X, y = on_baselines(1)
     monkeypatch.setattr(_start, "SUBSET", 400)
     monkeypatch.setattr(_neighbors, "inference_batch", lambda n_features: 99)
-    found, _ = whitened_start(cut_by_kmeans(X, 4), X, rng(), as_it_is(X))
+    found, _ = whitened_start(cut_by_kmeans(X, 4), X, 4, rng(), as_it_is(X))
     assert adjusted_rand_score(y, found.argmax(1)) > 0.98
 
 
 def test_where_all_is_told_no_other_components_are_searched(monkeypatch):
     X, y = make_blobs(300, centers=8 * np.eye(4, 30), random_state=0)
     monkeypatch.setattr(_start, "agreed_mixtures", None)
-    assert whitened_start(torch.eye(4)[y], X, rng(), as_it_is(X)) is None
+    assert whitened_start(torch.from_numpy(y), X, 4, rng(), as_it_is(X)) is None
 
 
 def test_fewer_dimensions_are_no_reason(monkeypatch):
@@ -379,64 +382,74 @@ def test_fewer_dimensions_are_no_reason(monkeypatch):
     labels = torch.from_numpy(y)
     z = PCA(20, whiten=True).fit_transform(X)
     assert information.told(labels, 5) < as_it_is(z).told(labels, 5)
-    assert whitened_start(torch.eye(5)[labels], X, rng(), information) is None
+    assert whitened_start(labels, X, 5, rng(), information) is None
 
 
 def test_components_of_constants():
     X = np.full((9, 4), 7, np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert whitened_start(torch.eye(3)[torch.arange(9) % 3], X, rng(), as_it_is(X)) is None
+        assert whitened_start(torch.arange(9) % 3, X, 3, rng(), as_it_is(X)) is None
 
 
 def test_components_without_variance_have_no_scale():
     """Two columns alike but for rounding: what it makes is not blown up to the others' scale."""
     X, y = on_baselines(2)
     X = np.c_[X[:, :8], X[:, :8] * (1 + 1e-7)].astype(np.float32)
-    found, _ = whitened_start(cut_by_kmeans(X, 4), X, rng(), as_it_is(X))
+    found, _ = whitened_start(cut_by_kmeans(X, 4), X, 4, rng(), as_it_is(X))
     assert adjusted_rand_score(y, found.argmax(1)) > 0.98
 
 
 @pytest.mark.parametrize(
-    ("there", "kept"),
+    ("views", "kept"),
     [
-        ({"kmeans": (0.7, 0.0), "auto": (0.8, 1.2)}, True),
-        ({"kmeans": (0.5, 2.0), "auto": (0.8, 1.2)}, False),  # not worth a search
-        ({"kmeans": (0.7, 2.0), "auto": (0.5, 1.2)}, False),  # told no better
-        ({"kmeans": (0.7, 2.0), "auto": (0.8, 0.9)}, False),  # a sure cut of a few tells less
+        # What neighbours tell of k-means there, of the start there, and of what was found: those
+        # along components of equal variance, along the same ones as they are, and in the data.
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.3)], True),
+        ([(0.5, 0.8), (0.6, 0.7, 0.3), (0.4, 0.7, 0.3)], False),  # not worth a search
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.6, 0.7, 0.3)], False),
+        ([(0.5, 0.8), (0.4, 0.9, 0.3), (0.4, 0.7, 0.3)], False),  # told no better there
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.9, 0.3)], False),
+        # By chance neighbours tell 0.2 and 0.6: so it is 0.75, and 0.35 or 0.4.
+        ([(0.5, 0.8), (0.4, 0.7, 0.74), (0.4, 0.7, 0.3)], True),
+        ([(0.5, 0.8), (0.4, 0.7, 0.76), (0.4, 0.7, 0.3)], False),
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.76)], False),
     ],
 )
-def test_what_other_components_have_to_tell(there, kept, monkeypatch):
-    start, kmeans = torch.eye(2)[[0, 1, 1]], np.array([0, 0, 1])
-    by_labels = {
-        str(start.argmax(1)): there["auto"],
-        str(torch.from_numpy(kmeans)): there["kmeans"],
-    }
+def test_what_other_components_have_to_tell(views, kept, monkeypatch):
+    kmeans, start, found = torch.tensor([0, 0, 1]), torch.eye(2)[[0, 1, 1]], torch.tensor([1, 0, 1])
+    asked = [str(labels) for labels in (kmeans, start.argmax(1), found)]
 
     class Information:
-        chosen = neighbors = None
+        chosen, neighbors = torch.arange(3), "there"
 
-        def __init__(self, told_and_information):
-            self.answers = told_and_information
+        def __init__(self, told):
+            self.answers = dict(zip(asked, told, strict=False))
 
         def told(self, labels, n_clusters):
-            return self.answers[str(labels)][0]
+            return self.answers[str(labels)]
 
-        def __call__(self, labels, n_clusters):
-            return self.answers[str(labels)][1]
-
-    r = torch.eye(2)[[1, 0, 1]]
-    most, least = ({str(r.argmax(1)): answers} for answers in ((0.6, 1.0), (0.1, -1.0)))
+    whitened, along, data = map(Information, views)
+    by_scale = iter([whitened, along])
+    monkeypatch.setattr(_start, "NeighborInformation", lambda *_, **__: next(by_scale))
     monkeypatch.setattr(_start, "start_responsibilities", lambda *_: start)
-    monkeypatch.setattr(_start.KMeans, "predict", lambda *_: kmeans)
-    # Whichever of the two views as they are tells more of what was found.
-    for given, along in ((most, least), (least, most)):
-        views = iter([by_labels, along])
-        monkeypatch.setattr(
-            _start, "NeighborInformation", lambda *_, v=views, **__: Information(next(v))
-        )
-        found = whitened_start(r, np.eye(3), rng(), Information(given))
-        assert found[0] is start if kept else found is None
+    monkeypatch.setattr(_start.KMeans, "predict", lambda *_: kmeans.numpy())
+    monkeypatch.setattr(
+        _start, "told_of_gaussian", lambda scale, *_: 0.2 if (scale == 1).all() else 0.6
+    )
+    X = np.array([[0, 0], [2, 0], [0, 1]])
+    result = whitened_start(found, X, 2, rng(), data)
+    assert result == (start, "there") if kept else result is None
+
+
+def test_what_neighbors_tell_of_no_clusters():
+    """Least where all directions are as wide; never what they tell of clusters."""
+    few, all_alike = (
+        told_of_gaussian(np.array(s), 500, 4, rng()) for s in ([9, 9] + [1] * 8, [1] * 10)
+    )
+    assert 0.1 < all_alike < 0.4 < few < 0.9
+    X, y = make_blobs(500, centers=8 * np.eye(4, 10), random_state=0)
+    assert as_it_is(X).told(torch.from_numpy(y), 4) > 0.99
 
 
 @pytest.mark.parametrize(
@@ -451,7 +464,7 @@ def test_what_other_components_have_to_tell(there, kept, monkeypatch):
 def test_classes_that_little_of_the_variance_tells(Estimator, shorter):
     X, y = on_baselines(3)
     X = X.astype(np.float32)
-    assert adjusted_rand_score(y, cut_by_kmeans(X, 4).argmax(1)) < 0.1
+    assert adjusted_rand_score(y, cut_by_kmeans(X, 4)) < 0.1
     model = Estimator(4, random_state=0, **shorter).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.9
     assert adjusted_rand_score(y, model.predict(X)) > 0.9
@@ -491,7 +504,7 @@ def test_clusters_that_the_embedding_does_not_tell_are_kept(Estimator, monkeypat
     target = "skdeepclust.cluster._self_training.whitened_start"
 
     def fitted(found, **params):
-        monkeypatch.setattr(target, lambda r, X, rng, information: found)
+        monkeypatch.setattr(target, lambda *_: found)
         return Estimator(5, **short | params, random_state=0).fit(X.astype(np.float32))
 
     def updated(model):
