@@ -48,13 +48,15 @@ class Bench:
 
     def measure_all(self, experiment, seed, X, y, others: Mapping[str, Callable]):
         """The same of ours with their default settings, and of others, each made of a number of
-        clusters and a seed."""
+        clusters and a seed, which take images as rows."""
         k = int(y.max()) + 1
         for Estimator in ESTIMATORS:
             estimator = Estimator(k, random_state=seed)
             self.measure(experiment, Estimator.__name__, estimator, seed, X, y)
+        # In float32 covariances along the least components of pictures may be singular.
+        rows = X if X.ndim == 2 else X.reshape(len(X), -1).astype(np.float64)
         for method, make in others.items():
-            self.measure(experiment, method, make(k, seed), seed, X, y)
+            self.measure(experiment, method, make(k, seed), seed, rows, y)
 
     def main(self, experiments: Mapping[str, tuple[Callable, int]]) -> None:
         """The command line: ``experiments`` are functions of seeds, and how many by default."""

@@ -28,6 +28,19 @@ def digit_images():
     return (X.reshape(-1, 1, 8, 8) / 16).astype(np.float32), y
 
 
+def classes(rng, n, k, concentration=3.0):
+    """Of n samples, in shares that are drawn too."""
+    return rng.choice(k, n, p=rng.dirichlet(np.full(k, concentration)))
+
+
+def planes_of_light(rng, n, side):
+    """On each of n pictures brightness that rises evenly, (n, side, side), of spread 1 in all three
+    numbers that make it."""
+    along = np.linspace(-1, 1, side)
+    planes = [np.ones((side, side)), np.tile(along, (side, 1)), np.tile(along[:, None], side)]
+    return sum(rng.normal(size=(n, 1, 1)) * plane for plane in planes)
+
+
 def flat(X):
     """Images as rows within [0, 1], for methods that take no others."""
     return X.reshape(len(X), -1) / np.float32(255)

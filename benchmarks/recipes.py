@@ -1,6 +1,6 @@
-"""Tables of kinds that the benchmarks have no real ones of, each made by a recipe.
+"""Tables and pictures of kinds that the benchmarks have no real ones of, each made by a recipe.
 
-``python -m benchmarks.recipes nuisance | others | table``. Each run is one file in
+``python -m benchmarks.recipes nuisance | others | pictures | table``. Each run is one file in
 ``benchmarks/results/recipes``; one that is there is not run again.
 """
 
@@ -12,21 +12,18 @@ from sklearn.decomposition import TruncatedSVD
 from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.preprocessing import normalize, scale
 
+from . import _pictures
 from ._bench import Bench
+from ._data import classes, planes_of_light
 from ._peers import compile_umap, kmeans, pca_mixture, umap_mixture, whitened_kmeans
 
-BENCH = Bench("recipes", "Tables made by recipes")
+BENCH = Bench("recipes", "Tables and pictures made by recipes")
 OTHERS = {
     "KMeans": kmeans,
     "whitened PCA + KMeans": whitened_kmeans,
     "PCA + GaussianMixture": pca_mixture,
     "UMAP + GaussianMixture": umap_mixture,
 }
-
-
-def classes(rng, n, k, concentration=3.0):
-    """Of n samples, in shares that are drawn too."""
-    return rng.choice(k, n, p=rng.dirichlet(np.full(k, concentration)))
 
 
 def peaks(x, center, width):
@@ -56,10 +53,8 @@ def spectra(seed, n=1200, k=6):
 def uneven_light(seed, strength=20):
     """scikit-learn's digits, of greys 0 to 16, as rows; on each a plane of brightness."""
     X, y = load_digits(return_X_y=True)
-    rng, along = np.random.default_rng(seed), np.linspace(-1, 1, 8)
-    planes = [np.ones(64), np.tile(along, 8), np.repeat(along, 8)]
-    light = sum(rng.normal(size=(len(X), 1)) * plane for plane in planes)
-    return (X + strength * light).astype(np.float32), y
+    light = planes_of_light(np.random.default_rng(seed), len(X), 8)
+    return (X + strength * light.reshape(len(X), -1)).astype(np.float32), y
 
 
 def control_charts(seed, each=100):
@@ -130,7 +125,17 @@ OTHER_KINDS = {
     "documents": documents,
     "curved classes": curved,
 }
-NAMES = [*NUISANCE, *OTHER_KINDS]
+PICTURES = {
+    "pictures of digits in uneven light": _pictures.lit_digits(20 / 16),
+    "in slightly uneven light": _pictures.lit_digits(2 / 16),
+    "of digits in colours, bright on dark": _pictures.coloured_digits(0.5, 0.5),
+    "of digits in any colour on any": _pictures.coloured_digits(0, 1),
+    "of digits anywhere": _pictures.digits_anywhere,
+    "textures": _pictures.textures,
+    "bent scans": _pictures.scans,
+    "turned cells": _pictures.cells,
+}
+NAMES = [*NUISANCE, *OTHER_KINDS, *PICTURES]
 
 
 def measure(recipes, seeds):
@@ -146,9 +151,13 @@ def nuisance(seeds):
 
 
 def others(seeds):
-    """The rest."""
+    """The rest of the tables."""
     measure(OTHER_KINDS, seeds)
 
 
+def pictures(seeds):
+    measure(PICTURES, seeds)
+
+
 if __name__ == "__main__":
-    BENCH.main({"nuisance": (nuisance, 5), "others": (others, 3)})
+    BENCH.main({"nuisance": (nuisance, 5), "others": (others, 3), "pictures": (pictures, 3)})
