@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import takewhile
 
 import numpy as np
 import torch
@@ -97,10 +96,9 @@ class Run(Keeper):
         return outcome
 
     def end(self, stop_reason: str) -> None:
-        """Record how the phase "cluster" ended, the last of them where there are several."""
+        """Record how the phase that ran last ended."""
         self.stop_reason, self.converged = stop_reason, stop_reason == "converged"
-        phases = (epoch["phase"] for epoch in reversed(self.net.history))
-        self.n_iter = sum(1 for _ in takewhile("cluster".__eq__, phases))
+        self.n_iter = self.net.epochs_done_
 
     def perform(self, *stages: Callable[[Run], None]) -> None:
         """The stages in their order, from the one in which the resumed state was taken.

@@ -199,6 +199,7 @@ class PhasedNet(NeuralNet):
             When the loss or a weight becomes infinite or NaN a second time; after the first,
             training goes back by an epoch or a few steps, with half the learning rate.
         """
+        self.epochs_done_ = 0
         if self.interrupt.asked:
             return "interrupted"
         self.phase_, self.phase_epochs_, self.stop_reason_ = name, math.ceil(epochs), None
@@ -237,6 +238,7 @@ class PhasedNet(NeuralNet):
                 if not self.interrupt.asked:
                     self.keeper.epoch_ends(self, done, n_batches)
             self.notify("on_train_end", X=rows)
+        self.epochs_done_ = done
         return self.stop_reason_ or "max_epochs"
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):

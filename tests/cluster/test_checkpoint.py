@@ -20,7 +20,7 @@ from skorch.callbacks import Callback
 import skdeepclust
 from skdeepclust import DVC, Checkpoint, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust._tensor_file import read, write
-from skdeepclust.cluster import _mixture_search, _self_training
+from skdeepclust.cluster import _mixture_search, _neural_mixture_em, _self_training
 from skdeepclust.cluster._checkpoint import CheckpointFile
 from skdeepclust.cluster._run import STEPS_BACK, Run
 from skdeepclust.exceptions import CheckpointError, CheckpointWarning, NonFiniteLossWarning
@@ -169,6 +169,26 @@ def test_neighbors_by_which_restarts_are_compared_come_back(X, tmp_path, monkeyp
     with pytest.raises(CrashError):
         small(StatDEC, n_init=1, checkpoint=checkpoint, callbacks=[crash]).fit(X)
     assert outcome(small(StatDEC, n_init=1, checkpoint=checkpoint).fit(X)) == expected
+
+
+def test_a_fit_that_crashed_while_it_looked_elsewhere(tmp_path, monkeypatch):
+    """After the search of a mixture of images, of which nothing is left."""
+    monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 500)
+    found = torch.eye(3)[torch.arange(120) % 3], torch.arange(600).view(120, 5) % 120
+    monkeypatch.setattr(_neural_mixture_em, "whitened_start", lambda *_: found)
+    X = np.random.RandomState(0).uniform(size=(120, 64)).astype(np.float32)  # nothing lies apart
+    params = {"init": "auto", "input_shape": (1, 8, 8), "n_init": 1, "max_epochs": 5}
+    count = Count()
+    expected = outcome(small(NeuralMixtureEM, callbacks=[count], **params).fit(X))
+    per_epoch = count.batches // count.epochs
+    n_last = params["max_epochs"] * per_epoch  # batches of what was found elsewhere
+    for number in (count.batches - n_last - 1, count.batches - n_last + 1, count.batches - 1):
+        checkpoint = Checkpoint(tmp_path / f"{number}.checkpoint", epochs=1)
+        crash = CrashAfter(number)
+        with pytest.raises(CrashError):
+            small(NeuralMixtureEM, checkpoint=checkpoint, callbacks=[crash], **params).fit(X)
+        resumed = small(NeuralMixtureEM, checkpoint=checkpoint, **params).fit(X)
+        assert outcome(resumed) == expected
 
 
 def fit_and_say(Estimator, X, path, pipe):

@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
+from skdeepclust import DVC, StatDEC
 from skdeepclust.cluster import _neighbors, _start
 from skdeepclust.cluster._neighbors import START_DISAGREEMENT, NeighborInformation
 from skdeepclust.cluster._start import (
@@ -27,8 +27,6 @@ from skdeepclust.cluster._start import (
     principal_start,
     start_responsibilities,
     supports_most,
-    told_of_gaussian,
-    whitened_start,
 )
 from skdeepclust.objectives import joint_information
 
@@ -199,16 +197,8 @@ def test_outliers_are_no_clusters_beside_others():
     assert best_start([torch.eye(2)[[1, 1, 1]], one], 2, Information()) is one
 
 
-def few_of_many_columns(seed=0):
-    """Groups along five columns of fifty, all of one spread: principal components are of noise."""
-    y = np.arange(1000) % 5
-    X = rng(seed).normal(size=(1000, 50))
-    X[:, :5] = 2.4 * np.eye(5)[y] + 0.3 * X[:, :5]
-    return X, y
-
-
 @pytest.mark.parametrize("unit", [1e-20, 1.0, 1e17])
-def test_kmeans_in_the_data_where_it_tells_more(unit):
+def test_kmeans_in_the_data_where_it_tells_more(few_of_many_columns, unit):
     X, y = few_of_many_columns()
     X = (unit * X).astype(np.float32)
     information, generator = NeighborInformation(X), rng()
@@ -231,7 +221,7 @@ def test_what_tells_more_than_kmeans_is_kept():
     assert compare_with_kmeans(unsure, X, rng(), information) is unsure
 
 
-def test_kmeans_of_a_part_gives_all_rows_their_cluster(monkeypatch):
+def test_kmeans_of_a_part_gives_all_rows_their_cluster(few_of_many_columns, monkeypatch):
     X, y = few_of_many_columns()
     monkeypatch.setattr(_start, "SUBSET", 300)
     monkeypatch.setattr(_neighbors, "inference_batch", lambda n_features: 99)
@@ -313,7 +303,7 @@ def test_principal_components_are_compared_where_they_are_fewer(n_columns, monke
     assert asked == [information] * (n_columns > 20)
 
 
-def test_principal_components_that_lose_clusters(monkeypatch):
+def test_principal_components_that_lose_clusters(few_of_many_columns, monkeypatch):
     X, y = few_of_many_columns(1)
 
     def score():
@@ -323,200 +313,6 @@ def test_principal_components_that_lose_clusters(monkeypatch):
     assert score() == 1
     monkeypatch.setattr(_start, "compare_with_kmeans", lambda r, *_: r)
     assert score() < 0.98
-
-
-def on_baselines(seed=0):
-    """Groups along four of twenty-five columns, on three curves of thirty times their spread."""
-    random, y = rng(seed), np.arange(800) % 4
-    X = random.normal(size=(800, 25))
-    X[:, :4] += 12 * np.eye(4)[y]
-    return 1e3 + X + 30 * random.normal(size=(800, 3)) @ random.normal(size=(3, 25)), y
-
-
-def cut_by_kmeans(X, n_clusters):
-    labels = KMeans(n_clusters, n_init=20, random_state=0).fit_predict(X)
-    return torch.from_numpy(labels).long()
-
-
-def as_it_is(X):
-    return NeighborInformation(X, START_DISAGREEMENT)
-
-
-@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e15])
-def test_clusters_along_components_of_equal_variance(unit):
-    X, y = on_baselines()
-    cut, generator = cut_by_kmeans(X, 4), rng()
-    assert adjusted_rand_score(y, cut) < 0.1
-    X = (unit * X).astype(np.float32)
-    information = as_it_is(X)
-    found, neighbors = whitened_start(cut, X, 4, generator, information)
-    assert found.dtype == torch.float32
-    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
-    assert adjusted_rand_score(y, found.argmax(1)) > 0.98
-    assert generator.randint(2**31 - 1) == rng().randint(2**31 - 1)
-    # The neighbours are of the samples that are compared, and of their classes.
-    classes = y[information.chosen]
-    assert (classes[neighbors] == classes[:, None]).mean() > 0.9
-    assert (classes[information.neighbors] == classes[:, None]).mean() < 0.5
-
-
-def test_components_of_a_part_give_all_rows_their_cluster(monkeypatch):
-    X, y = on_baselines(1)
-    monkeypatch.setattr(_start, "SUBSET", 400)
-    monkeypatch.setattr(_neighbors, "inference_batch", lambda n_features: 99)
-    found, _ = whitened_start(cut_by_kmeans(X, 4), X, 4, rng(), as_it_is(X))
-    assert adjusted_rand_score(y, found.argmax(1)) > 0.98
-
-
-def test_where_all_is_told_no_other_components_are_searched(monkeypatch):
-    X, y = make_blobs(300, centers=8 * np.eye(4, 30), random_state=0)
-    monkeypatch.setattr(_start, "agreed_mixtures", None)
-    assert whitened_start(torch.from_numpy(y), X, 4, rng(), as_it_is(X)) is None
-
-
-def test_fewer_dimensions_are_no_reason(monkeypatch):
-    """Neighbours err in fifty columns and less along twenty components, of whatever variance."""
-    X, y = few_of_many_columns(1)
-    information = as_it_is(X)
-    monkeypatch.setattr(_start, "SMALLEST", 0.5)
-    labels = torch.from_numpy(y)
-    z = PCA(20, whiten=True).fit_transform(X)
-    assert information.told(labels, 5) < as_it_is(z).told(labels, 5)
-    assert whitened_start(labels, X, 5, rng(), information) is None
-
-
-def test_components_of_constants():
-    X = np.full((9, 4), 7, np.float32)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert whitened_start(torch.arange(9) % 3, X, 3, rng(), as_it_is(X)) is None
-
-
-def test_components_without_variance_have_no_scale():
-    """Two columns alike but for rounding: what it makes is not blown up to the others' scale."""
-    X, y = on_baselines(2)
-    X = np.c_[X[:, :8], X[:, :8] * (1 + 1e-7)].astype(np.float32)
-    found, _ = whitened_start(cut_by_kmeans(X, 4), X, 4, rng(), as_it_is(X))
-    assert adjusted_rand_score(y, found.argmax(1)) > 0.98
-
-
-@pytest.mark.parametrize(
-    ("views", "kept"),
-    [
-        # What neighbours tell of k-means there, of the start there, and of what was found: those
-        # along components of equal variance, along the same ones as they are, and in the data.
-        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.3)], True),
-        ([(0.5, 0.8), (0.6, 0.7, 0.3), (0.4, 0.7, 0.3)], False),  # not worth a search
-        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.6, 0.7, 0.3)], False),
-        ([(0.5, 0.8), (0.4, 0.9, 0.3), (0.4, 0.7, 0.3)], False),  # told no better there
-        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.9, 0.3)], False),
-        # By chance neighbours tell 0.2 and 0.6: so it is 0.75, and 0.35 or 0.4.
-        ([(0.5, 0.8), (0.4, 0.7, 0.74), (0.4, 0.7, 0.3)], True),
-        ([(0.5, 0.8), (0.4, 0.7, 0.76), (0.4, 0.7, 0.3)], False),
-        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.76)], False),
-    ],
-)
-def test_what_other_components_have_to_tell(views, kept, monkeypatch):
-    kmeans, start, found = torch.tensor([0, 0, 1]), torch.eye(2)[[0, 1, 1]], torch.tensor([1, 0, 1])
-    asked = [str(labels) for labels in (kmeans, start.argmax(1), found)]
-
-    class Information:
-        chosen, neighbors = torch.arange(3), "there"
-
-        def __init__(self, told):
-            self.answers = dict(zip(asked, told, strict=False))
-
-        def told(self, labels, n_clusters):
-            return self.answers[str(labels)]
-
-    whitened, along, data = map(Information, views)
-    by_scale = iter([whitened, along])
-    monkeypatch.setattr(_start, "NeighborInformation", lambda *_, **__: next(by_scale))
-    monkeypatch.setattr(_start, "start_responsibilities", lambda *_: start)
-    monkeypatch.setattr(_start.KMeans, "predict", lambda *_: kmeans.numpy())
-    monkeypatch.setattr(
-        _start, "told_of_gaussian", lambda scale, *_: 0.2 if (scale == 1).all() else 0.6
-    )
-    X = np.array([[0, 0], [2, 0], [0, 1]])
-    result = whitened_start(found, X, 2, rng(), data)
-    assert result == (start, "there") if kept else result is None
-
-
-def test_what_neighbors_tell_of_no_clusters():
-    """Least where all directions are as wide; never what they tell of clusters."""
-    few, all_alike = (
-        told_of_gaussian(np.array(s), 500, 4, rng()) for s in ([9, 9] + [1] * 8, [1] * 10)
-    )
-    assert 0.1 < all_alike < 0.4 < few < 0.9
-    X, y = make_blobs(500, centers=8 * np.eye(4, 10), random_state=0)
-    assert as_it_is(X).told(torch.from_numpy(y), 4) > 0.99
-
-
-@pytest.mark.parametrize(
-    ("Estimator", "shorter"),
-    [
-        (StatDEC, {"hidden_dims": (200, 200), "pretrain_epochs": 10, "max_epochs": 60}),
-        (DVC, {"hidden_dims": (200, 200), "pretrain_epochs": 10, "max_epochs": 60}),
-        (NeuralMixtureEM, {}),
-        (PreciseFeatureGAN, {"max_epochs": 20}),
-    ],
-)
-def test_classes_that_little_of_the_variance_tells(Estimator, shorter):
-    X, y = on_baselines(3)
-    X = X.astype(np.float32)
-    assert adjusted_rand_score(y, cut_by_kmeans(X, 4)) < 0.1
-    model = Estimator(4, random_state=0, **shorter).fit(X)
-    assert adjusted_rand_score(y, model.labels_) > 0.9
-    assert adjusted_rand_score(y, model.predict(X)) > 0.9
-
-
-def test_neighbors_that_tell_them_take_the_place_of_the_others():
-    X, y = on_baselines(4)
-    information = NeighborInformation(X)
-    before = information.told(torch.from_numpy(y), 4)
-    found = principal_start(X, 4, rng(), information, torch.device("cpu"))
-    assert adjusted_rand_score(y, found) > 0.98
-    assert before < 0.5
-    assert information.told(found, 4) > 0.75
-
-
-def test_a_restart_with_such_classes_is_the_better(monkeypatch):
-    """Than one without: neighbours in the data would speak against them."""
-    X, y = on_baselines(3)
-    search, asked = _start.whitened_start, []
-
-    def once(*args):
-        asked.append(args)
-        return search(*args) if len(asked) == 1 else None
-
-    monkeypatch.setattr("skdeepclust.cluster._self_training.whitened_start", once)
-    shorter = {"hidden_dims": (200, 200), "pretrain_epochs": 10, "max_epochs": 30}
-    model = StatDEC(4, n_init=2, random_state=0, **shorter).fit(X.astype(np.float32))
-    assert model.restart_scores_.argmax() == 0
-    assert adjusted_rand_score(y, model.labels_) > 0.9
-
-
-@pytest.mark.parametrize("Estimator", [StatDEC, DVC])
-def test_clusters_that_the_embedding_does_not_tell_are_kept(Estimator, monkeypatch):
-    """The target stays what it was: one made of what the embedding tells would undo them."""
-    X, y = few_of_many_columns()
-    short = {"hidden_dims": (20,), "pretrain_epochs": 1, "max_epochs": 3, "warmup_epochs": 1}
-    target = "skdeepclust.cluster._self_training.whitened_start"
-
-    def fitted(found, **params):
-        monkeypatch.setattr(target, lambda *_: found)
-        return Estimator(5, **short | params, random_state=0).fit(X.astype(np.float32))
-
-    def updated(model):
-        return any("label_change" in epoch for epoch in model.history_)
-
-    assert updated(fitted(None))
-    information = NeighborInformation(X)
-    found = torch.eye(5)[y], information.neighbors
-    assert not updated(fitted(found))
-    length = {"steps": 1, "at_least": 2, "at_most": 2}
-    monkeypatch.setattr("skdeepclust.cluster._self_training.KEPT_TRAINING", length)
-    assert fitted(found, max_epochs="auto").n_iter_ == 2
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

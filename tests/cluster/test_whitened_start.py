@@ -1,0 +1,359 @@
+"""Clusters along principal components of equal variance, where the data tell no others."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from sklearn.decomposition import PCA
+from sklearn.metrics import adjusted_rand_score
+from skorch.callbacks import Callback
+
+from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
+from skdeepclust.cluster import _neighbors, _start
+from skdeepclust.cluster._neighbors import START_DISAGREEMENT, NeighborInformation
+from skdeepclust.cluster._start import principal_start, told_of_gaussian, whitened_start
+from skdeepclust.exceptions import DeadClusterWarning
+
+
+def rng(seed=0):
+    return np.random.RandomState(seed)
+
+
+def on_baselines(seed=0):
+    """Groups along four of twenty-five columns, on three curves of thirty times their spread."""
+    random, y = rng(seed), np.arange(800) % 4
+    X = random.normal(size=(800, 25))
+    X[:, :4] += 12 * np.eye(4)[y]
+    return 1e3 + X + 30 * random.normal(size=(800, 3)) @ random.normal(size=(3, 25)), y
+
+
+def cut_by_kmeans(X, n_clusters):
+    labels = KMeans(n_clusters, n_init=20, random_state=0).fit_predict(X)
+    return torch.from_numpy(labels).long()
+
+
+def as_it_is(X):
+    return NeighborInformation(X, START_DISAGREEMENT)
+
+
+@pytest.mark.parametrize("unit", [1e-20, 1.0, 1e15])
+def test_clusters_along_components_of_equal_variance(unit):
+    X, y = on_baselines()
+    cut, generator = cut_by_kmeans(X, 4), rng()
+    assert adjusted_rand_score(y, cut) < 0.1
+    X = (unit * X).astype(np.float32)
+    information = as_it_is(X)
+    found, neighbors = whitened_start(cut, X, 4, generator, information)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.sum(1), 1, rtol=1e-5)
+    assert adjusted_rand_score(y, found.argmax(1)) > 0.98
+    assert generator.randint(2**31 - 1) == rng().randint(2**31 - 1)
+    # The neighbours are of the samples that are compared, and of their classes.
+    classes = y[information.chosen]
+    assert (classes[neighbors] == classes[:, None]).mean() > 0.9
+    assert (classes[information.neighbors] == classes[:, None]).mean() < 0.5
+
+
+def test_components_of_a_part_give_all_rows_their_cluster(monkeypatch):
+    X, y = on_baselines(1)
+    monkeypatch.setattr(_start, "SUBSET", 400)
+    monkeypatch.setattr(_neighbors, "inference_batch", lambda n_features: 99)
+    found, _ = whitened_start(cut_by_kmeans(X, 4), X, 4, rng(), as_it_is(X))
+    assert adjusted_rand_score(y, found.argmax(1)) > 0.98
+
+
+def test_where_all_is_told_no_other_components_are_searched(monkeypatch):
+    X, y = make_blobs(300, centers=8 * np.eye(4, 30), random_state=0)
+    monkeypatch.setattr(_start, "agreed_mixtures", None)
+    assert whitened_start(torch.from_numpy(y), X, 4, rng(), as_it_is(X)) is None
+
+
+def test_fewer_dimensions_are_no_reason(monkeypatch, few_of_many_columns):
+    """Neighbours err in fifty columns and less along twenty components, of whatever variance."""
+    X, y = few_of_many_columns(1)
+    information = as_it_is(X)
+    monkeypatch.setattr(_start, "SMALLEST", 0.5)
+    labels = torch.from_numpy(y)
+    z = PCA(20, whiten=True).fit_transform(X)
+    assert information.told(labels, 5) < as_it_is(z).told(labels, 5)
+    assert whitened_start(labels, X, 5, rng(), information) is None
+
+
+def test_components_of_constants():
+    X = np.full((9, 4), 7, np.float32)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert whitened_start(torch.arange(9) % 3, X, 3, rng(), as_it_is(X)) is None
+
+
+def test_components_without_variance_have_no_scale():
+    """Two columns alike but for rounding: what it makes is not blown up to the others' scale."""
+    X, y = on_baselines(2)
+    X = np.c_[X[:, :8], X[:, :8] * (1 + 1e-7)].astype(np.float32)
+    found, _ = whitened_start(cut_by_kmeans(X, 4), X, 4, rng(), as_it_is(X))
+    assert adjusted_rand_score(y, found.argmax(1)) > 0.98
+
+
+@pytest.mark.parametrize(
+    ("views", "kept"),
+    [
+        # What neighbours tell of k-means there, of the start there, and of what was found: those
+        # along components of equal variance, along the same ones as they are, and in the data.
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.3)], True),
+        ([(0.5, 0.8), (0.6, 0.7, 0.3), (0.4, 0.7, 0.3)], False),  # not worth a search
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.6, 0.7, 0.3)], False),
+        ([(0.5, 0.8), (0.4, 0.9, 0.3), (0.4, 0.7, 0.3)], False),  # told no better there
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.9, 0.3)], False),
+        # By chance neighbours tell 0.2 and 0.6: so it is 0.75, and 0.35 or 0.4.
+        ([(0.5, 0.8), (0.4, 0.7, 0.74), (0.4, 0.7, 0.3)], True),
+        ([(0.5, 0.8), (0.4, 0.7, 0.76), (0.4, 0.7, 0.3)], False),
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.76)], False),
+    ],
+)
+def test_what_other_components_have_to_tell(views, kept, monkeypatch):
+    kmeans, start, found = torch.tensor([0, 0, 1]), torch.eye(2)[[0, 1, 1]], torch.tensor([1, 0, 1])
+    asked = [str(labels) for labels in (kmeans, start.argmax(1), found)]
+
+    class Information:
+        chosen, neighbors = torch.arange(3), "there"
+
+        def __init__(self, told):
+            self.answers = dict(zip(asked, told, strict=False))
+
+        def told(self, labels, n_clusters):
+            return self.answers[str(labels)]
+
+    whitened, along, data = map(Information, views)
+    by_scale = iter([whitened, along])
+    monkeypatch.setattr(_start, "NeighborInformation", lambda *_, **__: next(by_scale))
+    monkeypatch.setattr(_start, "start_responsibilities", lambda *_: start)
+    monkeypatch.setattr(_start.KMeans, "predict", lambda *_: kmeans.numpy())
+    monkeypatch.setattr(
+        _start, "told_of_gaussian", lambda scale, *_: 0.2 if (scale == 1).all() else 0.6
+    )
+    X = np.array([[0, 0], [2, 0], [0, 1]])
+    result = whitened_start(found, X, 2, rng(), data)
+    assert result == (start, "there") if kept else result is None
+
+
+def test_what_neighbors_tell_of_no_clusters():
+    """Least where all directions are as wide; never what they tell of clusters."""
+    few, all_alike = (
+        told_of_gaussian(np.array(s), 500, 4, rng()) for s in ([9, 9] + [1] * 8, [1] * 10)
+    )
+    assert 0.1 < all_alike < 0.4 < few < 0.9
+    X, y = make_blobs(500, centers=8 * np.eye(4, 10), random_state=0)
+    assert as_it_is(X).told(torch.from_numpy(y), 4) > 0.99
+
+
+@pytest.mark.parametrize(
+    ("Estimator", "shorter"),
+    [
+        (StatDEC, {"hidden_dims": (200, 200), "pretrain_epochs": 10, "max_epochs": 60}),
+        (DVC, {"hidden_dims": (200, 200), "pretrain_epochs": 10, "max_epochs": 60}),
+        (NeuralMixtureEM, {}),
+        (PreciseFeatureGAN, {"max_epochs": 20}),
+    ],
+)
+def test_classes_that_little_of_the_variance_tells(Estimator, shorter):
+    X, y = on_baselines(3)
+    X = X.astype(np.float32)
+    assert adjusted_rand_score(y, cut_by_kmeans(X, 4)) < 0.1
+    model = Estimator(4, random_state=0, **shorter).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+    assert adjusted_rand_score(y, model.predict(X)) > 0.9
+
+
+def test_neighbors_that_tell_them_take_the_place_of_the_others():
+    X, y = on_baselines(4)
+    information = NeighborInformation(X)
+    before = information.told(torch.from_numpy(y), 4)
+    found = principal_start(X, 4, rng(), information, torch.device("cpu"))
+    assert adjusted_rand_score(y, found) > 0.98
+    assert before < 0.5
+    assert information.told(found, 4) > 0.75
+
+
+def test_a_restart_with_such_classes_is_the_better(monkeypatch):
+    """Than one without: neighbours in the data would speak against them."""
+    X, y = on_baselines(3)
+    search, asked = _start.whitened_start, []
+
+    def once(*args):
+        asked.append(args)
+        return search(*args) if len(asked) == 1 else None
+
+    monkeypatch.setattr("skdeepclust.cluster._self_training.whitened_start", once)
+    shorter = {"hidden_dims": (200, 200), "pretrain_epochs": 10, "max_epochs": 30}
+    model = StatDEC(4, n_init=2, random_state=0, **shorter).fit(X.astype(np.float32))
+    assert model.restart_scores_.argmax() == 0
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+
+
+@pytest.mark.parametrize("Estimator", [StatDEC, DVC])
+def test_clusters_that_the_embedding_does_not_tell_are_kept(
+    Estimator, monkeypatch, few_of_many_columns
+):
+    """The target stays what it was: one made of what the embedding tells would undo them."""
+    X, y = few_of_many_columns()
+    short = {"hidden_dims": (20,), "pretrain_epochs": 1, "max_epochs": 3, "warmup_epochs": 1}
+    target = "skdeepclust.cluster._self_training.whitened_start"
+
+    def fitted(found, **params):
+        monkeypatch.setattr(target, lambda *_: found)
+        return Estimator(5, **short | params, random_state=0).fit(X.astype(np.float32))
+
+    def updated(model):
+        return any("label_change" in epoch for epoch in model.history_)
+
+    assert updated(fitted(None))
+    information = NeighborInformation(X)
+    found = torch.eye(5)[y], information.neighbors
+    assert not updated(fitted(found))
+    length = {"steps": 1, "at_least": 2, "at_most": 2}
+    monkeypatch.setattr("skdeepclust.cluster._self_training.KEPT_TRAINING", length)
+    assert fitted(found, max_epochs="auto").n_iter_ == 2
+
+
+def pictures_in_uneven_light(seed=0):
+    """Of four patterns; on each a plane of brightness of many times their spread."""
+    random, y, along = rng(seed), np.arange(400) % 4, np.linspace(-1, 1, 8)
+    planes = np.ones((8, 8)), np.tile(along, (8, 1)), np.tile(along[:, None], 8)
+    light = 30 * sum(random.normal(size=(400, 1, 1)) * plane for plane in planes)
+    X = 4 * random.normal(size=(4, 8, 8))[y] + random.normal(size=(400, 8, 8)) + light
+    return X[:, None].astype(np.float32), y
+
+
+SHORT_SEARCH = {"n_starts": 2, "n_networks": 1, "start_epochs": 1, "max_epochs": 20}
+
+
+@pytest.mark.parametrize(
+    ("Estimator", "shorter"),
+    [
+        (StatDEC, {"hidden_dims": (200,), "pretrain_epochs": 2, "max_epochs": 40}),
+        (DVC, {"network": "mlp", "hidden_dims": (200,), "pretrain_epochs": 2, "max_epochs": 40}),
+        (NeuralMixtureEM, SHORT_SEARCH),
+        (NeuralMixtureEM, SHORT_SEARCH | {"n_starts": 1}),  # without a search
+    ],
+)
+def test_classes_that_pixels_and_warps_do_not_tell(Estimator, shorter):
+    X, y = pictures_in_uneven_light()
+    assert adjusted_rand_score(y, cut_by_kmeans(X.reshape(len(X), -1), 4)) < 0.1
+    model = Estimator(4, random_state=0, **shorter).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+    assert adjusted_rand_score(y, model.predict(X)) > 0.9
+
+
+@pytest.mark.parametrize("copies_tell", [True, False])
+def test_a_game_about_classes_that_warps_do_not_tell(copies_tell, monkeypatch):
+    """Where they tell what pixels do, how bright a picture is, and where they tell nothing."""
+    X, y = pictures_in_uneven_light()
+    cut = cut_by_kmeans(X.reshape(len(X), -1), 4)
+    target = "skdeepclust.cluster._precise_feature_gan.clusters_by_copies"
+    monkeypatch.setattr(target, lambda *_: cut if copies_tell else None)
+    model = PreciseFeatureGAN(4, random_state=0, max_epochs=20).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+    assert adjusted_rand_score(y, model.predict(X)) > 0.9
+
+
+@pytest.mark.parametrize(
+    ("params", "asked"),
+    [
+        ({}, True),
+        ({"prior": "estimated"}, True),
+        ({"augment": "affine"}, False),
+        ({"augment": "neighbors"}, False),
+        ({"augment": None}, False),
+        ({"prior": "uniform"}, False),
+        ({"init": "random"}, False),
+        ({"objective": "consistency"}, False),
+    ],
+)
+def test_when_the_mixture_looks_elsewhere(params, asked, monkeypatch):
+    found = []
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _look_elsewhere(self, run):
+            self.labels = run.map(run.module.assign).argmax(1)
+            super()._look_elsewhere(run)
+
+    def spy(labels, X, n_clusters, generator, information):
+        found.append((labels, X, n_clusters, information.X))
+
+    monkeypatch.setattr("skdeepclust.cluster._neural_mixture_em.whitened_start", spy)
+    X = rng().uniform(size=(60, 1, 8, 8)).astype(np.float32)
+    short = {"n_starts": 2, "n_networks": 1, "start_epochs": 1, "max_epochs": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeadClusterWarning)
+        model = Spy(3, random_state=0, **short | params).fit(X)
+    assert len(found) == asked
+    if asked:
+        ((labels, data, n_clusters, searched),) = found
+        assert torch.equal(labels, model.labels)
+        assert n_clusters == 3
+        for rows in (data, searched):
+            np.testing.assert_array_equal(rows, X.reshape(60, -1))
+
+
+def test_what_is_found_elsewhere_is_learned_anew(monkeypatch):
+    X, y = pictures_in_uneven_light(1)
+    neighbors = NeighborInformation(X.reshape(len(X), -1)).neighbors
+    seen = []
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _cluster_elsewhere(self, run):
+            seen.append((dict(run.memory), run.module.mixture.log_prior.exp().squeeze().tolist()))
+            super()._cluster_elsewhere(run)
+
+    elsewhere = torch.eye(4)[np.where(y == 3, 0, y)], neighbors + 0
+    target = "skdeepclust.cluster._neural_mixture_em.whitened_start"
+    monkeypatch.setattr(target, lambda *_: elsewhere)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeadClusterWarning)
+        model = Spy(4, random_state=0, **SHORT_SEARCH | {"max_epochs": 3}).fit(X)
+    ((memory, shares),) = seen
+    assert set(memory) == {"given", "elsewhere"}
+    assert shares == pytest.approx([0.5, 0.25, 0.25, 0], abs=1e-6)
+    phases = [epoch["phase"] for epoch in model.history_]
+    assert phases == ["explore", *6 * ["cluster"]]
+    assert model.n_iter_ == 3  # of those alone
+
+
+def test_interrupted_searches_end_without_another(monkeypatch):
+    class Stop(Callback):
+        def on_batch_end(self, net, **kwargs):
+            net.interrupt.asked = net.phase_ == "cluster"
+
+    monkeypatch.setattr("skdeepclust.cluster._neural_mixture_em.whitened_start", None)
+    X, _ = pictures_in_uneven_light()
+    model = NeuralMixtureEM(4, random_state=0, callbacks=[Stop()], **SHORT_SEARCH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeadClusterWarning)
+        assert model.fit(X).stop_reason_ == "interrupted"
+
+
+def test_copies_that_a_user_asked_for_say_where_a_game_begins(monkeypatch):
+    X, _ = pictures_in_uneven_light()
+    by_copies, target = torch.arange(400) % 3, "skdeepclust.cluster._precise_feature_gan."
+    monkeypatch.setattr(target + "clusters_by_copies", lambda *_: by_copies)
+    monkeypatch.setattr(target + "whitened_start", None)
+    sizes = []
+
+    class Spy(PreciseFeatureGAN):
+        __init__ = PreciseFeatureGAN.__init__
+
+        def _play(self, run):
+            sizes.append(torch.bincount(run.memory["start"]).tolist())
+            super()._play(run)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeadClusterWarning)
+        Spy(4, augment="affine", max_epochs=1, random_state=0).fit(X)
+    assert sizes == [[134, 133, 133]]
