@@ -250,7 +250,7 @@ def test_kmeans_of_constants():
         ((3,), {}, False, False),  # as many as the embedding has
         ((5,), {"init": "gmm"}, False, False),
         ((5,), {"init": KMeans(2)}, False, False),
-        ((4, 8, 8), {}, False, True),
+        ((2, 8, 8), {}, False, True),
     ],
 )
 def test_vectors_that_the_embedding_narrows_are_compared(

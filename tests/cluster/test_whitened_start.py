@@ -14,6 +14,7 @@ from skorch.callbacks import Callback
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust.cluster import _neighbors, _start
 from skdeepclust.cluster._neighbors import START_DISAGREEMENT, NeighborInformation
+from skdeepclust.cluster._run import copied
 from skdeepclust.cluster._start import principal_start, told_of_gaussian, whitened_start
 from skdeepclust.exceptions import DeadClusterWarning
 
@@ -308,9 +309,12 @@ def test_what_is_found_elsewhere_is_learned_anew(monkeypatch):
     class Spy(NeuralMixtureEM):
         __init__ = NeuralMixtureEM.__init__
 
-        def _cluster_elsewhere(self, run):
-            seen.append((dict(run.memory), run.module.mixture.log_prior.exp().squeeze().tolist()))
-            super()._cluster_elsewhere(run)
+        def _look_elsewhere(self, run):
+            before = copied(run.module.backbone.state_dict())
+            super()._look_elsewhere(run)
+            after = run.module.backbone.state_dict()
+            kept = [n for n, t in before.items() if t.std() > 0 and torch.equal(t, after[n])]
+            seen.append((dict(run.memory), run.module.mixture.log_prior.exp(), kept))
 
     elsewhere = torch.eye(4)[np.where(y == 3, 0, y)], neighbors + 0
     target = "skdeepclust.cluster._neural_mixture_em.whitened_start"
@@ -318,9 +322,10 @@ def test_what_is_found_elsewhere_is_learned_anew(monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeadClusterWarning)
         model = Spy(4, random_state=0, **SHORT_SEARCH | {"max_epochs": 3}).fit(X)
-    ((memory, shares),) = seen
+    ((memory, shares, kept),) = seen
     assert set(memory) == {"given", "elsewhere"}
-    assert shares == pytest.approx([0.5, 0.25, 0.25, 0], abs=1e-6)
+    assert not kept  # of the network before
+    assert shares.flatten().tolist() == pytest.approx([0.5, 0.25, 0.25, 0], abs=1e-6)
     phases = [epoch["phase"] for epoch in model.history_]
     assert phases == ["explore", *6 * ["cluster"]]
     assert model.n_iter_ == 3  # of those alone
