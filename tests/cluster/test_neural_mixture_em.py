@@ -698,6 +698,7 @@ def test_no_further_network_is_searched_after_an_interruption(images):
         warnings.simplefilter("ignore")
         model = small(n_networks=3, callbacks=[Stop()]).fit(images)
     assert model.stop_reason_ == "interrupted"
+    assert model.n_iter_ == 0  # the search is not counted
     assert len(searches(model)) == 1
 
 

@@ -301,6 +301,15 @@ def test_when_the_mixture_looks_elsewhere(params, asked, monkeypatch):
             np.testing.assert_array_equal(rows, X.reshape(60, -1))
 
 
+def test_vectors_were_looked_at_before(monkeypatch):
+    """Also where there was nothing to keep to."""
+    target = "skdeepclust.cluster._neural_mixture_em."
+    monkeypatch.setattr(target + "principal_start", lambda *_: None)
+    monkeypatch.setattr(target + "whitened_start", None)
+    X = make_blobs(60, centers=2, n_features=30, random_state=0)[0].astype(np.float32)
+    assert NeuralMixtureEM(2, n_starts=2, max_epochs=1, random_state=0).fit(X).n_iter_ == 1
+
+
 def test_what_is_found_elsewhere_is_learned_anew(monkeypatch):
     X, y = pictures_in_uneven_light(1)
     neighbors = NeighborInformation(X.reshape(len(X), -1)).neighbors
@@ -344,21 +353,36 @@ def test_interrupted_searches_end_without_another(monkeypatch):
         assert model.fit(X).stop_reason_ == "interrupted"
 
 
-def test_copies_that_a_user_asked_for_say_where_a_game_begins(monkeypatch):
-    X, _ = pictures_in_uneven_light()
+@pytest.mark.parametrize("augment", ["auto", "affine"])
+def test_what_a_game_begins_with(augment, monkeypatch):
+    """Copies that a user asked for say so alone."""
+    X, y = pictures_in_uneven_light()
     by_copies, target = torch.arange(400) % 3, "skdeepclust.cluster._precise_feature_gan."
+    neighbors, asked, seen = NeighborInformation(X.reshape(400, -1)).neighbors + 0, [], []
+
+    def elsewhere(labels, data, n_clusters, generator, information):
+        asked.append((labels, n_clusters))
+        np.testing.assert_array_equal(data, X.reshape(400, -1))
+        return torch.eye(4)[y], neighbors
+
     monkeypatch.setattr(target + "clusters_by_copies", lambda *_: by_copies)
-    monkeypatch.setattr(target + "whitened_start", None)
-    sizes = []
+    monkeypatch.setattr(target + "whitened_start", elsewhere)
 
     class Spy(PreciseFeatureGAN):
         __init__ = PreciseFeatureGAN.__init__
 
         def _play(self, run):
-            sizes.append(torch.bincount(run.memory["start"]).tolist())
+            seen.append((run.memory["start"], run.information.neighbors))
             super()._play(run)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeadClusterWarning)
-        Spy(4, augment="affine", max_epochs=1, random_state=0).fit(X)
-    assert sizes == [[134, 133, 133]]
+        Spy(4, augment=augment, max_epochs=1, random_state=0).fit(X)
+    ((start, compared_by),) = seen
+    if augment == "affine":
+        assert torch.equal(start, by_copies)
+        assert not asked
+    else:
+        assert torch.equal(start, torch.from_numpy(y))
+        assert compared_by is neighbors
+        assert asked == [(by_copies, 4)]
