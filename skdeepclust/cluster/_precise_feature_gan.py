@@ -36,7 +36,7 @@ from ..objectives import (
 from ..training import AUGMENTATIONS, adam, make_augmentation, sent
 from ._base import BaseDeepClusterer, ClusteringModule, SamplingMixin
 from ._neighbors import LEAST_SHARE, NEIGHBOR_POOL, neighbor_copies
-from ._neural_mixture_em import clusters_by_copies
+from ._neural_mixture_em import clusters_by_copies, searchable
 from ._phases import (
     cluster_means,
     cluster_shares,
@@ -285,7 +285,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
           ``cluster_prior="auto"``, the clusters of :class:`NeuralMixtureEM`, which need not lie
           apart: for vectors, and where copies are neighbours, those that it is given; for other
           images those that it ends with, trained on copies by the warps of ``augment``. Without
-          copies, and for more than 25 clusters, images have none.
+          copies, and for more than 25 clusters, images have none; but with ``augment="auto"`` they
+          have those along principal components of equal variance, like vectors, where neighbours
+          there tell far more of them.
     augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "image"}, \
             callable or None, default='auto'
         What makes the copies of samples for which the classifier's answers shall be the same.
@@ -583,22 +585,22 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             X, information = run.rows.X, run.information
             with run.net.progress_line("start"):
                 found = principal_start(X, self.n_clusters, run.rng, information, run.device)
-        elif copies is None or self.consistency_weight == 0:
+        elif copies is None or self.consistency_weight == 0 or not searchable(self.n_clusters):
             return None
         else:
             found = clusters_by_copies(run, self.n_clusters, self._warp(copies))
-            if self.augment == "auto":
-                found = self._look_elsewhere(run, found)
+            if found is None and self.augment == "auto":
+                found = self._look_elsewhere(run)
         return None if found is None else found.cpu()
 
-    def _look_elsewhere(self, run: Run, found: Tensor | None) -> Tensor | None:
-        """Of images: what warps nobody asked for found, or clusters that they do not tell."""
-        rows, information = run.rows, run.information
-        labels = torch.zeros(len(rows), dtype=torch.int64) if found is None else found
-        elsewhere = whitened_start(labels, rows.X, self.n_clusters, run.rng, information)
-        if elsewhere is None:
-            return found
-        r, information.replacement = elsewhere
+    def _look_elsewhere(self, run: Run) -> Tensor | None:
+        """Clusters of images that warps do not tell, nor pixels."""
+        X, information = run.rows.X, run.information
+        nothing = torch.zeros(len(X), dtype=torch.int64)
+        found = whitened_start(nothing, X, self.n_clusters, run.rng, information)
+        if found is None:
+            return None
+        r, information.replacement = found
         return r.argmax(1)
 
     def _play(self, run: Run) -> None:

@@ -183,7 +183,9 @@ class StatDEC(SelfTrainingClusterer):
           for at most 12 clusters. Best is where the clusters of a sample's neighbours, in the data
           and in the embedding, tell most of its own. Of vectors with more than ``latent_dim``
           features, k-means in the data is taken instead where neighbours in the data are told
-          more by it;
+          more by it. Of any samples with more features, clusters along twenty principal components
+          of equal variance are taken where neighbours there tell far more of them, and P stays
+          what they are;
         - a scikit-learn clusterer that finds ``n_clusters`` clusters in the embedding.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.

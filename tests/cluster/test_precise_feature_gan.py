@@ -237,14 +237,14 @@ def test_clusters_that_a_search_leaves_empty_are_seldom_drawn(n_found, monkeypat
 
 @pytest.mark.parametrize(
     ("n_clusters", "score", "expected"),
-    [(25, 0.1, True), (25, 0.0, False), (26, 0.1, False), (1, 0.1, False)],
+    [(25, 0.6, True), (25, 0.4, False), (26, 0.6, False), (1, 0.6, False)],
 )
 def test_clusters_that_copies_do_not_tell_are_no_start(n_clusters, score, expected, monkeypatch):
-    """Nor is any among so many that batches hold few of each."""
+    """Nor is any among so many that batches hold few of each. Copies could tell log 25 = 3.2."""
 
     def trained(self, rows, seed, interrupt):
         found = Run(None, seed, torch.device("cpu"))
-        kept, other = {"score": score, "objective": -1}, {"score": 0.1 - score, "objective": -2}
+        kept, other = {"score": score, "objective": -1}, {"score": 1 - score, "objective": -2}
         found.history = [{"phase": "explore"}, kept, {"phase": "explore"}, other]
         found.labels = torch.arange(len(rows)) % n_clusters
         return found
