@@ -285,9 +285,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
           ``cluster_prior="auto"``, the clusters of :class:`NeuralMixtureEM`, which need not lie
           apart: for vectors, and where copies are neighbours, those that it is given; for other
           images those that it ends with, trained on copies by the warps of ``augment``. Without
-          copies, and for more than 25 clusters, images have none; but with ``augment="auto"`` they
-          have those along principal components of equal variance, like vectors, where neighbours
-          there tell far more of them.
+          copies, and for more than 25 clusters, images have none. Where copies tell next to nothing
+          of those found, and ``augment="auto"``, they have clusters along principal components of
+          equal variance, if neighbours there tell these better than pixels do.
     augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "image"}, \
             callable or None, default='auto'
         What makes the copies of samples for which the classifier's answers shall be the same.

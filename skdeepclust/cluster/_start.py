@@ -374,17 +374,15 @@ def whitened_start(
     if not told_better(labels):
         return None
     size = len(information.chosen)
-    surplus, surplus_before = (
-        (told - chance) / (1 - chance)
-        for told, chance in (
-            (
-                whitened.told(labels, n_clusters),
-                told_of_gaussian(np.ones_like(scale), size, n_clusters, rng),
-            ),
-            (told_before(found), told_of_gaussian(scale, size, n_clusters, rng)),
-        )
+    told, chance = (
+        whitened.told(labels, n_clusters),
+        told_of_gaussian(np.ones_like(scale), size, n_clusters, rng),
     )
-    return (start, whitened.neighbors) if surplus > TIMES_AS_MUCH * surplus_before else None
+    before, chance_before = told_before(found), told_of_gaussian(scale, size, n_clusters, rng)
+    # Each as a share of what chance leaves, which of few samples may be nothing.
+    more = (told - chance) * (1 - chance_before)
+    enough = TIMES_AS_MUCH * (before - chance_before) * (1 - chance)
+    return (start, whitened.neighbors) if more > enough else None
 
 
 def told_of_gaussian(

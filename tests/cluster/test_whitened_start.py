@@ -100,22 +100,26 @@ def test_components_without_variance_have_no_scale():
 
 
 @pytest.mark.parametrize(
-    ("views", "kept"),
+    ("views", "kept", "chance"),
     [
         # What neighbours tell of k-means there, of the start there, and of what was found: those
         # along components of equal variance, along the same ones as they are, and in the data.
-        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.3)], True),
-        ([(0.5, 0.8), (0.6, 0.7, 0.3), (0.4, 0.7, 0.3)], False),  # not worth a search
-        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.6, 0.7, 0.3)], False),
-        ([(0.5, 0.8), (0.4, 0.9, 0.3), (0.4, 0.7, 0.3)], False),  # told no better there
-        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.9, 0.3)], False),
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.3)], True, (0.2, 0.6)),
+        ([(0.5, 0.8), (0.6, 0.7, 0.3), (0.4, 0.7, 0.3)], False, (0.2, 0.6)),  # not worth a search
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.6, 0.7, 0.3)], False, (0.2, 0.6)),
+        ([(0.5, 0.8), (0.4, 0.9, 0.3), (0.4, 0.7, 0.3)], False, (0.2, 0.6)),  # told no better there
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.9, 0.3)], False, (0.2, 0.6)),
         # By chance neighbours tell 0.2 and 0.6: so it is 0.75, and 0.29 or 0.31.
-        ([(0.5, 0.8), (0.4, 0.7, 0.715), (0.4, 0.7, 0.3)], True),
-        ([(0.5, 0.8), (0.4, 0.7, 0.725), (0.4, 0.7, 0.3)], False),
-        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.725)], False),
+        ([(0.5, 0.8), (0.4, 0.7, 0.715), (0.4, 0.7, 0.3)], True, (0.2, 0.6)),
+        ([(0.5, 0.8), (0.4, 0.7, 0.725), (0.4, 0.7, 0.3)], False, (0.2, 0.6)),
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.725)], False, (0.2, 0.6)),
+        # Of few samples it may be all, which leaves none to tell.
+        ([(0.5, 0.8), (0.4, 0.7, 0.9), (0.4, 0.7, 0.3)], True, (0.2, 1.0)),
+        ([(0.5, 0.8), (0.4, 0.7, 1.0), (0.4, 0.7, 0.3)], False, (0.2, 1.0)),
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.3)], False, (1.0, 0.6)),
     ],
 )
-def test_what_other_components_have_to_tell(views, kept, monkeypatch):
+def test_what_other_components_have_to_tell(views, kept, chance, monkeypatch):
     kmeans, start, found = torch.tensor([0, 0, 1]), torch.eye(2)[[0, 1, 1]], torch.tensor([1, 0, 1])
     asked = [str(labels) for labels in (kmeans, start.argmax(1), found)]
 
@@ -134,7 +138,7 @@ def test_what_other_components_have_to_tell(views, kept, monkeypatch):
     monkeypatch.setattr(_start, "start_responsibilities", lambda *_: start)
     monkeypatch.setattr(_start.KMeans, "predict", lambda *_: kmeans.numpy())
     monkeypatch.setattr(
-        _start, "told_of_gaussian", lambda scale, *_: 0.2 if (scale == 1).all() else 0.6
+        _start, "told_of_gaussian", lambda scale, *_: chance[int((scale != 1).any())]
     )
     X = np.array([[0, 0], [2, 0], [0, 1]])
     result = whitened_start(found, X, 2, rng(), data)
