@@ -559,14 +559,12 @@ class NeuralMixtureEM(SearchingClusterer):
             return
         if run.net.interrupt.asked or copies_tell(run, self.n_clusters):
             return
-        X, information, labels = run.rows.X, run.information, self._compared_labels(run)
-        found = whitened_start(labels, X, self.n_clusters, run.rng, information)
-        if found is None:
+        given = clusters_elsewhere(run, self._compared_labels(run), self.n_clusters)
+        if given is None:
             return
-        r, information.replacement = found
         run.memory.clear()  # all of it is of the network before
         self._renew(run)
-        self._keep_to(run, r.argmax(1).to(run.device))
+        self._keep_to(run, given.to(run.device))
         run.memory["elsewhere"] = True
 
     def _cluster_elsewhere(self, run: Run) -> None:
@@ -693,6 +691,16 @@ def copies_tell(run: Run, n_clusters: int) -> bool:
     history = run.history or run.net.history
     kept = max((e for e in history if "objective" in e), key=itemgetter("objective"), default=None)
     return kept is not None and kept["score"] > LITTLE_TOLD * math.log(n_clusters)
+
+
+def clusters_elsewhere(run: Run, found: Tensor, n_clusters: int) -> Tensor | None:
+    """Clusters (n,) of images that neither warps nor pixels tell, where neighbours elsewhere tell
+    far more of them than of those found; restarts are then compared by these neighbours."""
+    start = whitened_start(found, run.rows.X, n_clusters, run.rng, run.information)
+    if start is None:
+        return None
+    r, run.information.replacement = start
+    return r.argmax(1)
 
 
 def clusters_by_copies(run: Run, n_clusters: int, augment: str | Callable) -> Tensor | None:

@@ -36,7 +36,7 @@ from ..objectives import (
 from ..training import AUGMENTATIONS, adam, make_augmentation, sent
 from ._base import BaseDeepClusterer, ClusteringModule, SamplingMixin
 from ._neighbors import LEAST_SHARE, NEIGHBOR_POOL, neighbor_copies
-from ._neural_mixture_em import clusters_by_copies, searchable
+from ._neural_mixture_em import clusters_by_copies, clusters_elsewhere, searchable
 from ._phases import (
     cluster_means,
     cluster_shares,
@@ -47,7 +47,7 @@ from ._phases import (
 )
 from ._projections import TOLERANCE, separated_clusters, separated_groups
 from ._run import Run
-from ._start import principal_start, whitened_start
+from ._start import principal_start
 
 # Adam's β, as in the paper.
 BETAS = (0.5, 0.9)
@@ -590,18 +590,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         else:
             found = clusters_by_copies(run, self.n_clusters, self._warp(copies))
             if found is None and self.augment == "auto":
-                found = self._look_elsewhere(run)
+                nothing = torch.zeros(len(run.rows), dtype=torch.int64)
+                found = clusters_elsewhere(run, nothing, self.n_clusters)
         return None if found is None else found.cpu()
-
-    def _look_elsewhere(self, run: Run) -> Tensor | None:
-        """Clusters of images that warps do not tell, nor pixels."""
-        X, information = run.rows.X, run.information
-        nothing = torch.zeros(len(X), dtype=torch.int64)
-        found = whitened_start(nothing, X, self.n_clusters, run.rng, information)
-        if found is None:
-            return None
-        r, information.replacement = found
-        return r.argmax(1)
 
     def _play(self, run: Run) -> None:
         """Algorithm 1."""

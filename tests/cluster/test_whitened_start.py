@@ -385,7 +385,7 @@ def test_what_a_game_begins_with(params, told, begins, monkeypatch):
         return torch.eye(4)[y], neighbors
 
     monkeypatch.setattr(target + "clusters_by_copies", lambda *_: by_copies if told else None)
-    monkeypatch.setattr(target + "whitened_start", elsewhere)
+    monkeypatch.setattr("skdeepclust.cluster._neural_mixture_em.whitened_start", elsewhere)
 
     class Spy(PreciseFeatureGAN):
         __init__ = PreciseFeatureGAN.__init__
