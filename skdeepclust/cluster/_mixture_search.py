@@ -10,20 +10,32 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from copy import copy
 from numbers import Integral
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from sklearn.metrics import adjusted_rand_score
+from skorch.history import History
 from torch import Tensor, nn
 
 from .._sklearn_compat import Interval, StrOptions
 from ..networks import MixtureHeads
 from ..objectives import comparable_information, expected_log_density, join_clusters, pair_shares
-from ..training import INFERENCE_BATCH, Rows, Step, inference_batch, map_rows, seeded_construction
+from ..training import (
+    INFERENCE_BATCH,
+    Rows,
+    Step,
+    inference_batch,
+    map_rows,
+    seeded_construction,
+    sent,
+)
 from ._base import BaseDeepClusterer
 from ._phases import cluster_means, resolve_epochs
 from ._run import Run, copied
+from ._start import principal_start
 
 # Pairs of a sample and its copy that starts are compared on.
 SCORED_SAMPLES = 10_000
@@ -58,6 +70,12 @@ OUTCOME = ("score", "n_iter", "converged", "stop_reason")
 # which it holds three each, are told worse than by that training alone (trials: .55 and .58 for
 # .77 and .79).
 LEAST_IN_BATCH = 5
+
+
+def kept_network(history: History, n_clusters: int) -> dict | None:
+    """The epoch in which the training of the network that was kept has ended."""
+    ended = [epoch for epoch in history if "objective" in epoch]
+    return max(ended, key=lambda e: (e["n_found"] == n_clusters, e["objective"]), default=None)
 
 
 def agreement(labels: Tensor) -> float:
@@ -109,6 +127,10 @@ class SearchingClusterer(BaseDeepClusterer):
         """What makes the copies that ``run.transform`` gives."""
 
     @abstractmethod
+    def _takes_clusters(self) -> bool:
+        """Whether a mixture may begin with clusters that are found without it."""
+
+    @abstractmethod
     def _step(
         self,
         run: Run,
@@ -134,6 +156,8 @@ class SearchingClusterer(BaseDeepClusterer):
         if not self._searches():
             return [self._cluster]
         again = [self._renew, self._explore, self._cluster] * (self._most_networks() - 1)
+        if again and self.n_networks == "auto" and self._takes_clusters():
+            again += [self._renew_by_components, self._learn, self._cluster]
         explore, *again = map(unless_settled, (self._explore, *again))
         return [explore, self._cluster, *again, self._choose]
 
@@ -170,10 +194,11 @@ class SearchingClusterer(BaseDeepClusterer):
         order = scores.argsort(descending=True, stable=True).tolist()  # of equals the first
         best = order[0]
         mixture.adopt(starts, best)
-        self._remember_start(run, scores[best].item())
+        n_found = len(labels[:, best].unique())
+        self._remember_start(run, scores[best].item(), n_found)
         if self.n_networks == "auto" and self._most_networks() > 1:
             alike = agreement(labels[:, order[: 1 + RUNNERS_UP]]) >= AGREED
-            run.memory["agreed"] = alike and len(labels[:, best].unique()) == self.n_clusters
+            run.memory["agreed"] = alike and n_found == self.n_clusters
 
     def _explore_finer(self, run: Run) -> None:
         """The same with mixtures of more clusters, joined until n_clusters are left."""
@@ -189,7 +214,7 @@ class SearchingClusterer(BaseDeepClusterer):
         run.net.record("start_scores", scores.tolist())
         self._begin_from(run, z, labels[:, scores.argmax()])
         sides = clusters_of(mixture, z), clusters_of(mixture, z_tr)
-        self._remember_start(run, self._told_by_copies(*sides).item())
+        self._remember_start(run, self._told_by_copies(*sides).item(), len(sides[0].unique()))
         run.memory["agreed"] = False  # they do also where all are wrong
 
     def _search(self, run: Run, heads: MixtureHeads) -> None:
@@ -199,8 +224,9 @@ class SearchingClusterer(BaseDeepClusterer):
         epochs = resolve_epochs(self.start_epochs, run, **SEARCH)
         self._run_phase(run, "explore", step, epochs)
 
-    def _remember_start(self, run: Run, score: float) -> None:
-        run.memory["start"], run.memory["start_score"] = copied(run.module.state_dict()), score
+    def _remember_start(self, run: Run, score: float, n_found: int) -> None:
+        run.memory["start"] = copied(run.module.state_dict())
+        run.memory["start_score"], run.memory["start_n_found"] = score, n_found
 
     @torch.no_grad()
     def _begin_from(self, run: Run, z: Tensor, labels: Tensor) -> None:
@@ -209,9 +235,7 @@ class SearchingClusterer(BaseDeepClusterer):
         mixture, mean = run.module.mixture, z.mean(0)
         for cluster, of_it in enumerate(cluster_means(z, labels, self.n_clusters)):
             mixture.restart(cluster, of_it - mean, z)
-        mixture.estimates_prior.fill_(True)
-        count = torch.bincount(labels, minlength=self.n_clusters).clamp(min=1)
-        mixture.log_prior.copy_((count / count.sum()).log())
+        mixture.take_shares(labels, estimated=True)
 
     def _renew(self, run: Run) -> None:
         """Another backbone, and mixtures that begin on it."""
@@ -223,23 +247,53 @@ class SearchingClusterer(BaseDeepClusterer):
             if old is not None:
                 old.load_state_dict(new.state_dict())
 
+    def _renew_by_components(self, run: Run) -> None:
+        """Another backbone, whose mixture is to begin with the clusters along principal components.
+
+        What warped copies tell is a network's to find, and it may find something else in them.
+        """
+        X, n_clusters, memory = run.rows.X, self.n_clusters, run.memory
+        information = copy(run.information)  # networks are compared by the neighbours that it has
+        with run.net.progress_line("start"):
+            found = principal_start(X, n_clusters, run.rng, information, run.device)
+        memory["settled"] = found is None
+        if found is not None:
+            self._renew(run)
+            run.module.mixture.take_shares(found, estimated=True)
+            memory["taught"] = found
+
+    def _learn(self, run: Run) -> None:
+        """Have the mixture learn these clusters, to go on by its own posterior."""
+        mixture, taught = run.module.mixture, run.memory["taught"]
+
+        def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
+            p = F.one_hot(taught[sent(index, run.device)], self.n_clusters).to(x)
+            return self._step(run, mixture, index, x, p)[1]
+
+        epochs = resolve_epochs(self.start_epochs, run, **SEARCH)
+        self._run_phase(run, "explore", step, epochs)
+        del run.memory["taught"]
+        scores, labels = self._unsupervised_scores(run, mixture)
+        run.net.record("start_scores", scores.tolist())
+        self._remember_start(run, scores.item(), len(labels.unique()))
+
     def _cluster(self, run: Run) -> None:
         """Train the mixture, unless it was better before."""
         self._train_mixture(run)
         memory, (scores, labels) = run.memory, self._unsupervised_scores(run, run.module.mixture)
-        score = scores.item()
+        score, n_found = scores.item(), len(labels.unique())
         if score < memory.get("start_score", -math.inf):
             run.module.load_state_dict(memory["start"])
-            score = memory["start_score"]
+            score, n_found = memory["start_score"], memory["start_n_found"]
         run.score = score + NEIGHBOR_WEIGHT * self._told_by_neighbors(run)
-        run.net.record("score", score)
-        run.net.record("objective", run.score)
+        for name, value in (("score", score), ("objective", run.score), ("n_found", n_found)):
+            run.net.record(name, value)
         if "start" in memory:
             well = score >= WELL_TOLD * math.log(self.n_clusters)
             memory["settled"] = memory.get("agreed", False) and well
-            if len(labels.unique()) < self.n_clusters:
+            if n_found < self.n_clusters:
                 memory["left_empty"] = True
-            self._compare(run)
+            self._compare(run, n_found)
 
     def _told_by_neighbors(self, run: Run) -> float:
         """What they tell of clusters that were trained by warped copies; 0 for others."""
@@ -256,11 +310,13 @@ class SearchingClusterer(BaseDeepClusterer):
         labels[chosen] = found.cpu()
         return labels
 
-    def _compare(self, run: Run) -> None:
-        """Keep the mixture if it is the best of those trained so far, each on its network."""
-        memory = run.memory
-        if run.score > memory.get("best_score", -math.inf):
-            memory["best"] = copied(run.module.state_dict())
+    def _compare(self, run: Run, n_found: int) -> None:
+        """Keep the mixture if it is the best of those trained so far, each on its network: one
+        with an empty cluster, which may be told better, only if all have."""
+        memory, none_empty = run.memory, n_found == self.n_clusters
+        best = memory.get("best_none_empty", False), memory.get("best_score", -math.inf)
+        if (none_empty, run.score) > best:
+            memory["best"], memory["best_none_empty"] = copied(run.module.state_dict()), none_empty
             memory |= {f"best_{name}": getattr(run, name) for name in OUTCOME}
 
     def _choose(self, run: Run) -> None:

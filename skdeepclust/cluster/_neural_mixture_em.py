@@ -10,7 +10,6 @@ import math
 from collections.abc import Callable
 from copy import deepcopy
 from numbers import Real
-from operator import itemgetter
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +25,7 @@ from ..objectives import (
 )
 from ..training import AUGMENTATIONS, Batches, Rows, Step, make_augmentation, map_rows, sent
 from ._base import ClusteringModule
-from ._mixture_search import LEAST_IN_BATCH, SearchingClusterer
+from ._mixture_search import LEAST_IN_BATCH, SearchingClusterer, kept_network
 from ._neighbors import neighbor_copies
 from ._phases import (
     RISE,
@@ -533,10 +532,8 @@ class NeuralMixtureEM(SearchingClusterer):
 
     def _keep_to(self, run: Run, given: Tensor) -> None:
         """Have the mixture learn these clusters, of which it has the shares."""
-        run.memory["given"], mixture = given, run.module.mixture
-        share = torch.bincount(given, minlength=self.n_clusters) / len(given)
-        mixture.log_prior.copy_(share.log())
-        mixture.estimates_prior.fill_(False)
+        run.memory["given"] = given
+        run.module.mixture.take_shares(given, estimated=False)
 
     def _given_clusters(self, run: Run) -> Tensor | None:
         """Those of vectors along principal components; of images such as lie apart, since warps
@@ -688,8 +685,7 @@ def searchable(n_clusters: int) -> bool:
 def copies_tell(run: Run, n_clusters: int) -> bool:
     """Whether they tell more than a little of the clusters that a search has ended with; a single
     cluster for all has nothing to tell."""
-    history = run.history or run.net.history
-    kept = max((e for e in history if "objective" in e), key=itemgetter("objective"), default=None)
+    kept = kept_network(run.history or run.net.history, n_clusters)
     return kept is not None and kept["score"] > LITTLE_TOLD * math.log(n_clusters)
 
 

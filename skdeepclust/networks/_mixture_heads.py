@@ -99,6 +99,14 @@ class MixtureHeads(nn.Module):
         self.estimates_prior.copy_(others.estimates_prior[head : head + 1])
 
     @torch.no_grad()
+    def take_shares(self, labels: Tensor, *, estimated: bool) -> None:
+        """Give a single head the shares of these clusters (n,) for its prior, at first or for good;
+        an empty one has that of a sample."""
+        count = torch.bincount(labels, minlength=self.n_clusters).clamp(min=1)
+        self.log_prior.copy_((count / count.sum()).log())
+        self.estimates_prior.fill_(estimated)
+
+    @torch.no_grad()
     def reorder(self, order: Tensor) -> None:
         """Renumber the clusters of a single head: the new cluster j is the old ``order[j]``."""
         for values in self._per_score():

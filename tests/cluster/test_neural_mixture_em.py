@@ -461,6 +461,7 @@ def test_what_networks_and_restarts_are_compared_by(
             scores, labels = super()._unsupervised_scores(run, heads)
             if heads is run.module.mixture:
                 scores = torch.tensor([next(told)], dtype=torch.float64)
+                labels = torch.arange(3)  # none empty, which would come last
             return scores, labels
 
     quick = SMALL | {"start_epochs": 1, "max_epochs": 1} | several
@@ -508,7 +509,8 @@ def test_how_many_networks_are_trained(images, params, agreed, least, networks, 
             if len(scores) > 1:
                 best.append(labels[:, scores.argmax()].numpy())
                 return scores, labels
-            return scores, torch.arange(3)  # none empty, after which no starts would be compared
+            # None empty, after which no starts would be compared.
+            return scores, torch.arange(3).unsqueeze(1)
 
     def rand_index(first, other):
         asked.append(first)
@@ -566,6 +568,9 @@ def test_starts_have_more_clusters_where_a_network_left_some_empty(
             searched.append(heads.n_clusters)
             super()._search(run, heads)
 
+        def _remember_start(self, run, score, n_found):
+            super()._remember_start(run, score, 3 if empty else 4)
+
         def _begin_from(self, run, z, labels):
             super()._begin_from(run, z, labels)
             mixture = run.module.mixture
@@ -612,8 +617,9 @@ def test_joined_starts_find_classes_of_unequal_sizes(monkeypatch):
             compared.append(sides)
             return super()._told_by_copies(*sides)
 
-        def _remember_start(self, run, score):
-            super()._remember_start(run, score)
+        def _remember_start(self, run, score, n_found):
+            super()._remember_start(run, score, n_found)
+            assert n_found == 3
             anew = self._unsupervised_scores(run, run.module.mixture)[0].item()
             remembered.append((score, anew))
 
@@ -630,7 +636,7 @@ def test_joined_starts_find_classes_of_unequal_sizes(monkeypatch):
 
 def test_that_joined_starts_agree_ends_no_search(images, monkeypatch):
     """As they may where all are wrong; the first network's agreed, and was told badly."""
-    scores = iter((-9.0, 9.0, 9.0))
+    scores = iter((4.0, 9.0, 9.0))
 
     class Spy(NeuralMixtureEM):
         __init__ = NeuralMixtureEM.__init__
