@@ -156,10 +156,16 @@ class SearchingClusterer(BaseDeepClusterer):
         if not self._searches():
             return [self._cluster]
         again = [self._renew, self._explore, self._cluster] * (self._most_networks() - 1)
-        if again and self.n_networks == "auto" and self._takes_clusters():
-            again += [self._renew_by_components, self._learn, self._cluster]
         explore, *again = map(unless_settled, (self._explore, *again))
         return [explore, self._cluster, *again, self._choose]
+
+    def _last_stages(self) -> list[Callable[[Run], None]]:
+        """How another mixture is found and trained where no network did well."""
+        of_auto = self.n_networks == "auto" and self._most_networks() > 1
+        if not (of_auto and self._takes_clusters()):
+            return []
+        stages = self._renew_by_components, self._learn, self._cluster
+        return [*map(unless_settled, stages), self._choose]
 
     def _most_networks(self) -> int:
         """How many are trained unless the first do well."""

@@ -153,8 +153,9 @@ class NeuralMixtureEM(SearchingClusterer):
     best by the copies of samples goes on alone; where they do not agree, or copies tell little in
     the end, the same is done on another network, and the best is kept. Where one left clusters
     empty, the next begins with mixtures of twice as many, which are joined by what copies tell:
-    among them small classes have clusters of their own. Vectors, which have no better copies than
-    their neighbours, start from clusters instead, and keep to them.
+    among them small classes have clusters of their own. Where none did well, a last one begins with
+    clusters along principal components. Vectors, which have no better copies than their neighbours,
+    start from such clusters at once, and keep to them.
 
     Parameters
     ----------
@@ -215,8 +216,9 @@ class NeuralMixtureEM(SearchingClusterer):
           those of k-means in more features where neighbours are told more; for images, with
           ``augment="auto"``, the clusters of a Gaussian mixture on ten principal components if
           they lie apart, since the warp might undo what tells them. Where there are none, or such
-          as are empty or outliers, it is "random". Of vectors with more than twenty features, and
-          of images of which copies tell next to nothing after such a search, clusters along as many
+          as are empty or outliers, it is "random", but for the last of the networks that
+          ``n_networks="auto"`` compares. Of vectors with more than twenty features, and of images
+          of which copies tell next to nothing after such a search, clusters along as many
           components of equal variance take the place of others where neighbours there tell far more
           of them.
 
@@ -227,12 +229,14 @@ class NeuralMixtureEM(SearchingClusterer):
         paper's training, without a search.
     n_networks : int >= 1 or "auto", default='auto'
         Networks, trained one after another from so many mixtures each; the one with the best
-        unsupervised objective is kept. "auto" is 1 where copies are neighbours, there are none, or
-        a single mixture begins. Elsewhere it is at most 3, and fewer as soon as a network did well:
-        its best mixtures agree on n_clusters clusters, and in the end the copies tell at least .7
-        of log(n_clusters), which is the most that they could. With ``prior="auto"`` and warped
-        copies the networks after one that left clusters empty begin with 2 n_clusters, but of at
-        least five samples a batch, and join them.
+        unsupervised objective is kept, of those without an empty cluster if there are any. "auto"
+        is 1 where copies are neighbours, there are none, or a single mixture begins. Elsewhere it
+        is at most 3, and fewer as soon as a network did well: its best mixtures agree on n_clusters
+        clusters, and in the end the copies tell at least .7 of log(n_clusters), which is the most
+        that they could. Where none of the three did, another follows with ``init="auto"``: its one
+        mixture first learns the clusters that vectors would keep to, and goes on by its own
+        posterior. With ``prior="auto"`` and warped copies the networks after one that left clusters
+        empty begin with 2 n_clusters, but of at least five samples a batch, and join them.
     start_epochs : int >= 1 or "auto", default='auto'
         Epochs on each network before its best mixture goes on. "auto" makes 350 training steps, a
         part of an epoch where there are so many samples, but at most 40 epochs.
@@ -290,8 +294,8 @@ class NeuralMixtureEM(SearchingClusterer):
     history_ : skorch.history.History
         A dict per epoch: phase, train_loss, em, consistency, label_change, cluster_sizes, dur; in
         the last epoch of each network's phase "explore" also the score of each start,
-        start_scores, and in that of its phase "cluster" the mixture's score and objective, which
-        is highest for the network that was kept. See Notes.
+        start_scores, and in that of its phase "cluster" the mixture's score and objective, and
+        n_found, how many clusters are not empty. See Notes.
     module_ : torch.nn.Module
         The trained network.
     input_shape_ : tuple of int
@@ -496,7 +500,8 @@ class NeuralMixtureEM(SearchingClusterer):
 
     def _train(self, run: Run) -> None:
         run.transform = self._make_transform(run)
-        found = *self._search_stages(), self._look_elsewhere, self._cluster_elsewhere
+        elsewhere = self._look_elsewhere, self._cluster_elsewhere
+        found = *self._search_stages(), *elsewhere, *self._last_stages()
         run.perform(self._begin, *found, self._finish)
 
     def _copies(self) -> str | Callable | None:

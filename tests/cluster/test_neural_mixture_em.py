@@ -13,7 +13,7 @@ from torch import nn
 
 from skdeepclust import NeuralMixtureEM
 from skdeepclust.cluster import _mixture_search, _neural_mixture_em, _start
-from skdeepclust.cluster._mixture_search import agreement
+from skdeepclust.cluster._mixture_search import agreement, kept_network
 from skdeepclust.cluster._neighbors import NeighborInformation, find_neighbors
 from skdeepclust.cluster._neural_mixture_em import score_bound
 from skdeepclust.cluster._run import copied
@@ -632,6 +632,153 @@ def test_joined_starts_find_classes_of_unequal_sizes(monkeypatch):
     assert [torch.equal(*sides) for sides in starts] == [False] * 2  # some cross a few
     score, anew = remembered[1]  # of the mixture that goes on
     assert score == pytest.approx(anew, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("params", "begins"),
+    [
+        ({}, True),
+        ({"prior": "estimated"}, True),
+        ({"augment": "affine"}, True),
+        ({"settled": True}, False),
+        ({"found": False}, False),
+        ({"n_networks": 3}, False),
+        ({"n_starts": 1}, False),
+        ({"init": "random"}, False),
+        ({"prior": "uniform"}, False),
+        ({"objective": "consistency"}, False),
+    ],
+)
+def test_a_last_network_begins_with_clusters_along_components(params, begins, monkeypatch):
+    settled, found = params.get("settled", False), params.get("found", True)
+    params = {n: value for n, value in params.items() if n not in ("settled", "found")}
+    X = np.random.RandomState(0).rand(60, 1, 8, 8).astype(np.float32)  # in which nothing lies apart
+    clusters = torch.arange(60) % 4 % 3  # of 30, 15 and 15
+    asked, taught, begun = [], [], []
+
+    def start(data, n_clusters, rng, information, device):
+        asked.append((data, n_clusters))
+        information.replacement = torch.zeros(60, 5, dtype=torch.int64)
+        return clusters if found else None
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _learn(self, run):
+            mixture = run.module.mixture
+            begun.append((mixture.log_prior.exp().flatten(), mixture.estimates_prior.item()))
+            assert run.information.replacement is None  # networks are compared by others
+            super()._learn(run)
+
+        def _cluster(self, run):
+            super()._cluster(run)
+            if settled:
+                run.memory["settled"] = True
+
+        def _step(self, run, heads, index, x, given=None):
+            if given is not None:
+                taught.append((index, given))
+            return super()._step(run, heads, index, x, given)
+
+    monkeypatch.setattr(_mixture_search, "principal_start", start)
+    monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 500)  # for the time
+    short = {"n_starts": 4, "start_epochs": 2, "max_epochs": 1, "batch_size": 30}
+    short |= {"augment": "strong_affine"} | params  # asked for, so that none else are looked for
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeadClusterWarning)
+        model = Spy(3, random_state=0, **short).fit(X)
+    assert len(asked) == (begins or not found)
+    for data, n_clusters in asked:
+        np.testing.assert_array_equal(data, X.reshape(60, -1))
+        assert n_clusters == 3
+    started = [len(each) for each in searches(model)]
+    assert all(n == 4 for n in started[:-1] if not begins)
+    assert bool(begun) == bool(taught) == begins
+    if begins:
+        assert started == [4, 4, 4, 1]
+        ((shares, estimated),) = begun
+        torch.testing.assert_close(shares, torch.tensor([0.5, 0.25, 0.25]))
+        assert estimated
+        assert len(taught) == 4  # two epochs of two batches
+        for index, p in taught:
+            assert torch.equal(p, torch.eye(3)[clusters[index]])
+
+
+@pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
+def test_images_of_which_components_tell_more_than_warps():
+    """Lines whose places are classes: the warp takes some of them to the next."""
+    y = np.arange(240) % 8
+    X = 0.3 * np.random.RandomState(0).rand(240, 1, 8, 8).astype(np.float32)
+    X[range(240), 0, :, y] += 1
+    quick = {"augment": "strong_affine", "n_starts": 4, "start_epochs": 20, "max_epochs": 4}
+    model = NeuralMixtureEM(8, random_state=0, **quick).fit(X)
+    assert [len(each) for each in searches(model)] == [4, 4, 4, 1]
+    assert clustering_accuracy(y, model.labels_) == 1
+    others = NeuralMixtureEM(8, n_networks=3, random_state=0, **quick).fit(X)
+    assert searches(others) == searches(model)[:3]
+    assert clustering_accuracy(y, others.labels_) < 0.9
+
+
+@pytest.mark.parametrize(
+    ("ended", "kept"),
+    [
+        ([(1.2, 3), (1.4, 3), (1.3, 3)], 1),
+        ([(1.4, 2), (1.2, 3), (1.3, 3)], 2),  # of those without an empty cluster
+        ([(1.2, 1), (1.4, 2), (1.3, 1)], 1),
+        ([(1.3, 3), (1.3, 3), (1.3, 3)], 0),
+    ],
+)
+def test_networks_that_leave_clusters_empty_come_last(images, ended, kept, monkeypatch):
+    monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 500)  # for the time
+    outcomes, backbones = iter(ended), []
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _told_by_neighbors(self, run):
+            return 0.0
+
+        def _unsupervised_scores(self, run, heads):
+            scores, labels = super()._unsupervised_scores(run, heads)
+            if heads is run.module.mixture:
+                score, n_found = next(outcomes)
+                backbones.append(copied(run.module.backbone.state_dict()))
+                return torch.tensor([score], dtype=torch.float64), torch.arange(n_found)
+            return scores, labels
+
+    quick = SMALL | {"prior": "uniform", "start_epochs": 1, "max_epochs": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeadClusterWarning)
+        model = Spy(3, n_networks=3, random_state=0, **quick).fit(images)
+    found = model.module_.backbone.state_dict()
+    for name, weight in backbones[kept].items():
+        assert torch.equal(weight, found[name])
+    assert model.restart_scores_.tolist() == [ended[kept][0]]
+    row = kept_network(model.history_, 3)
+    assert (row["objective"], row["n_found"]) == ended[kept]
+    assert [e["n_found"] for e in model.history_ if "n_found" in e] == [n for _, n in ended]
+
+
+def test_a_start_that_training_does_not_improve_has_the_clusters_that_it_had(images, monkeypatch):
+    monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 500)  # for the time
+    begun = []
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _unsupervised_scores(self, run, heads):
+            scores, labels = super()._unsupervised_scores(run, heads)
+            if heads is run.module.mixture:
+                return scores - 9, torch.arange(1)
+            begun.append(len(labels[:, scores.argmax()].unique()))
+            return scores, labels
+
+    quick = {"n_networks": 2, "start_epochs": 30, "max_epochs": 1, "prior": "uniform"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeadClusterWarning)
+        model = Spy(**SMALL | quick, n_clusters=3, random_state=0).fit(images)
+    assert [e["n_found"] for e in model.history_ if "n_found" in e] == begun
+    assert 3 in begun
 
 
 def test_that_joined_starts_agree_ends_no_search(images, monkeypatch):
