@@ -561,12 +561,14 @@ class NeuralMixtureEM(SearchingClusterer):
             return
         if run.net.interrupt.asked or copies_tell(run, self.n_clusters):
             return
-        given = clusters_elsewhere(run, self._compared_labels(run), self.n_clusters)
-        if given is None:
+        X, found, information = run.rows.X, self._compared_labels(run), run.information
+        start = whitened_start(found, X, self.n_clusters, run.rng, information)
+        if start is None:
             return
+        r, information.replacement = start
         run.memory.clear()  # all of it is of the network before
         self._renew(run)
-        self._keep_to(run, given.to(run.device))
+        self._keep_to(run, r.argmax(1).to(run.device))
         run.memory["elsewhere"] = True
 
     def _cluster_elsewhere(self, run: Run) -> None:
@@ -694,18 +696,9 @@ def copies_tell(run: Run, n_clusters: int) -> bool:
     return kept is not None and kept["score"] > LITTLE_TOLD * math.log(n_clusters)
 
 
-def clusters_elsewhere(run: Run, found: Tensor, n_clusters: int) -> Tensor | None:
-    """Clusters (n,) of images that neither warps nor pixels tell, where neighbours elsewhere tell
-    far more of them than of those found; restarts are then compared by these neighbours."""
-    start = whitened_start(found, run.rows.X, n_clusters, run.rng, run.information)
-    if start is None:
-        return None
-    r, run.information.replacement = start
-    return r.argmax(1)
-
-
-def clusters_by_copies(run: Run, n_clusters: int, augment: str | Callable) -> Tensor | None:
-    """The clusters that NeuralMixtureEM finds for the images of another estimator's run.
+def borrowed_clusters(run: Run, n_clusters: int, augment: str | Callable) -> Tensor | None:
+    """The clusters that NeuralMixtureEM finds for the images of another estimator's run, whose
+    restarts are then compared by the neighbours that tell these.
 
     Parameters
     ----------
@@ -717,11 +710,12 @@ def clusters_by_copies(run: Run, n_clusters: int, augment: str | Callable) -> Te
     Returns
     -------
     Tensor of shape (n,), int64, or None
-        On the device. None where copies tell little of them.
+        On the device. None where copies tell little of them, unless they were found elsewhere.
     """
     model = NeuralMixtureEM(n_clusters, augment=augment, verbose=run.net.verbose)
     model.input_shape_ = run.rows.sample_shape
     seed, interrupt = run.rng.randint(2**31 - 1), run.net.interrupt
     with interrupt.preparing():
         found = model._run(run.rows, seed, interrupt=interrupt)
-    return found.labels if copies_tell(found, n_clusters) else None
+    run.information.replacement = elsewhere = found.information.replacement
+    return None if elsewhere is None and not copies_tell(found, n_clusters) else found.labels

@@ -36,7 +36,7 @@ from ..objectives import (
 from ..training import AUGMENTATIONS, adam, make_augmentation, sent
 from ._base import BaseDeepClusterer, ClusteringModule, SamplingMixin
 from ._neighbors import LEAST_SHARE, NEIGHBOR_POOL, neighbor_copies
-from ._neural_mixture_em import clusters_by_copies, clusters_elsewhere, searchable
+from ._neural_mixture_em import borrowed_clusters, searchable
 from ._phases import (
     cluster_means,
     cluster_shares,
@@ -588,10 +588,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         elif copies is None or self.consistency_weight == 0 or not searchable(self.n_clusters):
             return None
         else:
-            found = clusters_by_copies(run, self.n_clusters, self._warp(copies))
-            if found is None and self.augment == "auto":
-                nothing = torch.zeros(len(run.rows), dtype=torch.int64)
-                found = clusters_elsewhere(run, nothing, self.n_clusters)
+            by = "auto" if self.augment == "auto" else self._warp(copies)
+            found = borrowed_clusters(run, self.n_clusters, by)
         return None if found is None else found.cpu()
 
     def _play(self, run: Run) -> None:

@@ -17,7 +17,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepclust import NeuralMixtureEM, PreciseFeatureGAN
-from skdeepclust.cluster._neural_mixture_em import clusters_by_copies
+from skdeepclust.cluster._neural_mixture_em import borrowed_clusters
 from skdeepclust.cluster._precise_feature_gan import PreciseFeatureModule, frozen
 from skdeepclust.cluster._run import Run
 from skdeepclust.datasets import make_artifact, make_gaussian_ring
@@ -67,11 +67,11 @@ def searched(monkeypatch):
     found = []
 
     def spy(run, n_clusters, augment):
-        labels = clusters_by_copies(run, n_clusters, augment)
+        labels = borrowed_clusters(run, n_clusters, augment)
         found.append((augment, labels))
         return labels
 
-    monkeypatch.setattr("skdeepclust.cluster._precise_feature_gan.clusters_by_copies", spy)
+    monkeypatch.setattr("skdeepclust.cluster._precise_feature_gan.borrowed_clusters", spy)
     return found
 
 
@@ -181,7 +181,7 @@ def test_images_start_from_the_clusters_that_copies_tell(searched):
     X = digits_as_images(300)
     model = PreciseFeatureGAN(10, max_epochs=50, random_state=0).fit(X)
     ((augment, given),) = searched
-    assert augment == "strong_affine"
+    assert augment == "auto"
     assert "start" in model.history_[0]
     assert adjusted_rand_score(given, model.labels_) > 0.8
     assert len(model.history_) == 50  # of the search there is nothing
@@ -194,6 +194,7 @@ def shrunk(x):
 @pytest.mark.parametrize(
     ("params", "copies"),
     [
+        ({}, "auto"),  # looks elsewhere too
         ({"augment": "warped_neighbors"}, "strong_affine"),
         ({"augment": "affine"}, "affine"),
         ({"augment": shrunk}, shrunk),
@@ -214,7 +215,7 @@ def test_by_which_copies_images_start(params, copies, started, monkeypatch):
         asked.append(augment)
         return torch.arange(len(run.rows)) % n_clusters
 
-    monkeypatch.setattr("skdeepclust.cluster._precise_feature_gan.clusters_by_copies", search)
+    monkeypatch.setattr("skdeepclust.cluster._precise_feature_gan.borrowed_clusters", search)
     X = digits_as_images(200)
     model = PreciseFeatureGAN(10, max_epochs=1, random_state=0, **params).fit(X)
     assert asked == ([copies] if copies not in (None, "neighbors") else [])
@@ -227,7 +228,7 @@ def test_clusters_that_a_search_leaves_empty_are_seldom_drawn(n_found, monkeypat
     def search(run, n_clusters, augment):
         return torch.arange(len(run.rows)) % n_found
 
-    monkeypatch.setattr("skdeepclust.cluster._precise_feature_gan.clusters_by_copies", search)
+    monkeypatch.setattr("skdeepclust.cluster._precise_feature_gan.borrowed_clusters", search)
     model = PreciseFeatureGAN(10, max_epochs=1, random_state=0).fit(digits_as_images(180))
     shares = np.sort(model.module_.shares)
     np.testing.assert_allclose(shares.sum(), 1, rtol=1e-6)
@@ -243,9 +244,10 @@ def test_clusters_that_copies_do_not_tell_are_no_start(n_clusters, score, expect
     """Nor is any among so many that batches hold few of each. Copies could tell log 25 = 3.2."""
 
     def trained(self, rows, seed, interrupt):
-        found = Run(None, seed, torch.device("cpu"))
+        found = Run(rows, seed, torch.device("cpu"))
         kept, other = {"score": score, "objective": -1}, {"score": 1 - score, "objective": -2}
-        found.history = [{"phase": "explore"}, kept, {"phase": "explore"}, other]
+        ended = [each | {"n_found": n_clusters} for each in (kept, other)]
+        found.history = [{"phase": "explore"}, ended[0], {"phase": "explore"}, ended[1]]
         found.labels = torch.arange(len(rows)) % n_clusters
         return found
 

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from skorch.callbacks import Callback
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust.cluster import _neighbors, _start
 from skdeepclust.cluster._neighbors import START_DISAGREEMENT, NeighborInformation
-from skdeepclust.cluster._run import copied
+from skdeepclust.cluster._run import Run, copied
 from skdeepclust.cluster._start import principal_start, told_of_gaussian, whitened_start
 from skdeepclust.exceptions import DeadClusterWarning
 
@@ -255,8 +256,8 @@ def test_classes_that_pixels_and_warps_do_not_tell(Estimator, shorter):
 
 def test_a_game_about_classes_that_warps_do_not_tell(monkeypatch):
     X, y = pictures_in_uneven_light()
-    target = "skdeepclust.cluster._precise_feature_gan.clusters_by_copies"
-    monkeypatch.setattr(target, lambda *_: None)  # for the time
+    target = "skdeepclust.cluster._neural_mixture_em.NeuralMixtureEM"
+    monkeypatch.setattr(target, partial(NeuralMixtureEM, **SHORT_SEARCH))  # for the time
     model = PreciseFeatureGAN(4, random_state=0, max_epochs=20).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.9
     assert adjusted_rand_score(y, model.predict(X)) > 0.9
@@ -366,39 +367,41 @@ def test_interrupted_searches_end_without_another(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("params", "told", "begins"),
+    ("params", "told", "elsewhere", "begins"),
     [
-        ({}, True, "by copies"),
-        ({}, False, "elsewhere"),
-        ({"augment": "affine"}, False, None),  # a user's copies say so alone
-        ({"n_clusters": 26}, False, None),  # nothing was searched
+        ({}, 0.16, False, True),  # by the copies, of what they could tell
+        ({}, 0.14, False, False),
+        ({}, 0.14, True, True),
+        ({"augment": "affine"}, 0.16, False, True),
+        ({"n_clusters": 26}, 0.16, False, None),  # nothing is searched
     ],
 )
-def test_what_a_game_begins_with(params, told, begins, monkeypatch):
-    X, y = pictures_in_uneven_light()
-    by_copies, target = torch.arange(400) % 3, "skdeepclust.cluster._precise_feature_gan."
-    neighbors, seen = NeighborInformation(X.reshape(400, -1)).neighbors + 0, []
+def test_what_a_game_begins_with(params, told, elsewhere, begins, monkeypatch):
+    X = rng().uniform(size=(60, 1, 8, 8)).astype(np.float32)
+    labels, neighbors = torch.arange(60) % 3, torch.zeros(60, 5, dtype=torch.int64)
+    asked, seen = [], []
 
-    def elsewhere(labels, data, n_clusters, generator, information):
-        assert (labels == 0).all()
-        assert n_clusters == 4
-        np.testing.assert_array_equal(data, X.reshape(400, -1))
-        return torch.eye(4)[y], neighbors
-
-    monkeypatch.setattr(target + "clusters_by_copies", lambda *_: by_copies if told else None)
-    monkeypatch.setattr("skdeepclust.cluster._neural_mixture_em.whitened_start", elsewhere)
+    def trained(self, rows, seed, interrupt):
+        found = Run(rows, seed, torch.device("cpu"))
+        score = told * math.log(self.n_clusters)
+        found.history = [{"score": score, "objective": 0.0, "n_found": self.n_clusters}]
+        found.labels = labels
+        found.information.replacement = neighbors if elsewhere else None
+        asked.append(self.augment)
+        return found
 
     class Spy(PreciseFeatureGAN):
         __init__ = PreciseFeatureGAN.__init__
 
         def _play(self, run):
-            seen.append((run.memory.get("start"), run.information.neighbors))
+            seen.append((run.memory.get("start"), run.information.replacement))
             super()._play(run)
 
+    monkeypatch.setattr(NeuralMixtureEM, "_run", trained)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeadClusterWarning)
         Spy(**{"n_clusters": 4, "max_epochs": 1, "random_state": 0} | params).fit(X)
     ((start, compared_by),) = seen
-    expected = {"by copies": by_copies, "elsewhere": torch.from_numpy(y)}.get(begins)
-    assert start is None if expected is None else torch.equal(start, expected)
-    assert (compared_by is neighbors) == (begins == "elsewhere")
+    assert asked == ([] if begins is None else [params.get("augment", "auto")])
+    assert torch.equal(start, labels) if begins else start is None
+    assert (compared_by is neighbors) == elsewhere
