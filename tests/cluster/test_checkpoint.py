@@ -132,20 +132,27 @@ class Count(Callback):
         self.epochs += 1
 
 
+IMAGES = {"input_shape": (1, 8, 8), "batch_size": 32, "n_init": 1}
+# Searched ones, and one from clusters along principal components.
+ALL_NETWORKS = {"init": "auto", "augment": "affine", "n_networks": "auto"}
+
+
 @pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
 @pytest.mark.parametrize(
     ("Estimator", "params"),
     [
         *((E, {}) for E in SMALL),
         (NeuralMixtureEM, {"init": "auto"}),
-        (LeavesEmpty, {"input_shape": (1, 8, 8), "batch_size": 32, "n_init": 1}),
+        (LeavesEmpty, IMAGES),
+        (NeuralMixtureEM, IMAGES | ALL_NETWORKS),
     ],
 )
 def test_a_fit_that_crashed_goes_on_to_the_same_end(Estimator, params, X, tmp_path, monkeypatch):
     monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 500)  # for the time
+    monkeypatch.setattr(_mixture_search, "WELL_TOLD", 9.0)  # no network does
     count = Count()
     expected = outcome(small(Estimator, callbacks=[count], **params).fit(X))
-    for number in np.linspace(1, count.batches, 5).astype(int):
+    for number in np.linspace(1, count.batches, 6).astype(int):
         checkpoint = Checkpoint(tmp_path / f"{number}.checkpoint", epochs=1)
         crashing = small(Estimator, checkpoint=checkpoint, callbacks=[CrashAfter(number)], **params)
         with pytest.raises(CrashError):
