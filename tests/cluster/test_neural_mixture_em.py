@@ -654,7 +654,7 @@ def test_a_last_network_begins_with_clusters_along_components(params, begins, mo
     params = {n: value for n, value in params.items() if n not in ("settled", "found")}
     X = np.random.RandomState(0).rand(60, 1, 8, 8).astype(np.float32)  # in which nothing lies apart
     clusters = torch.arange(60) % 4 % 3  # of 30, 15 and 15
-    asked, taught, begun = [], [], []
+    asked, taught, begun, trained = [], [], [], []
 
     def start(data, n_clusters, rng, information, device):
         asked.append((data, n_clusters))
@@ -668,10 +668,13 @@ def test_a_last_network_begins_with_clusters_along_components(params, begins, mo
             mixture = run.module.mixture
             begun.append((mixture.log_prior.exp().flatten(), mixture.estimates_prior.item()))
             assert run.information.replacement is None  # networks are compared by others
+            backbone = next(run.module.backbone.parameters())
+            assert not any(torch.equal(backbone, other) for other in trained)
             super()._learn(run)
 
         def _cluster(self, run):
             super()._cluster(run)
+            trained.append(next(run.module.backbone.parameters()).detach().clone())
             if settled:
                 run.memory["settled"] = True
 
