@@ -17,7 +17,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from sklearn.metrics import adjusted_rand_score
-from skorch.history import History
 from torch import Tensor, nn
 
 from .._sklearn_compat import Interval, StrOptions
@@ -70,12 +69,6 @@ OUTCOME = ("score", "n_iter", "converged", "stop_reason")
 # which it holds three each, are told worse than by that training alone (trials: .55 and .58 for
 # .77 and .79).
 LEAST_IN_BATCH = 5
-
-
-def kept_network(history: History, n_clusters: int) -> dict | None:
-    """The epoch in which the training of the network that was kept has ended."""
-    ended = [epoch for epoch in history if "objective" in epoch]
-    return max(ended, key=lambda e: (e["n_found"] == n_clusters, e["objective"]), default=None)
 
 
 def agreement(labels: Tensor) -> float:
@@ -291,7 +284,7 @@ class SearchingClusterer(BaseDeepClusterer):
         if score < memory.get("start_score", -math.inf):
             run.module.load_state_dict(memory["start"])
             score, n_found = memory["start_score"], memory["start_n_found"]
-        run.score = score + NEIGHBOR_WEIGHT * self._told_by_neighbors(run)
+        run.score = self._told_in_all(run, score, n_found)
         for name, value in (("score", score), ("objective", run.score), ("n_found", n_found)):
             run.net.record(name, value)
         if "start" in memory:
@@ -299,13 +292,15 @@ class SearchingClusterer(BaseDeepClusterer):
             memory["settled"] = memory.get("agreed", False) and well
             if n_found < self.n_clusters:
                 memory["left_empty"] = True
-            self._compare(run, n_found)
+            self._compare(run)
 
-    def _told_by_neighbors(self, run: Run) -> float:
-        """What they tell of clusters that were trained by warped copies; 0 for others."""
+    def _told_in_all(self, run: Run, score: float, n_found: int) -> float:
+        """The objective: of clusters that were trained by warped copies, what these and neighbours
+        tell, less what empty clusters lack; of others the score."""
         if not self._warps():
-            return 0.0
-        return run.information(self._compared_labels(run), self.n_clusters)
+            return score
+        told = run.information(self._compared_labels(run), self.n_clusters)
+        return score + NEIGHBOR_WEIGHT * told - math.log(self.n_clusters / n_found)
 
     def _compared_labels(self, run: Run) -> Tensor:
         """The clusters of the samples whose neighbours are known; no others are asked for."""
@@ -316,13 +311,11 @@ class SearchingClusterer(BaseDeepClusterer):
         labels[chosen] = found.cpu()
         return labels
 
-    def _compare(self, run: Run, n_found: int) -> None:
-        """Keep the mixture if it is the best of those trained so far, each on its network: one
-        with an empty cluster, which may be told better, only if all have."""
-        memory, none_empty = run.memory, n_found == self.n_clusters
-        best = memory.get("best_none_empty", False), memory.get("best_score", -math.inf)
-        if (none_empty, run.score) > best:
-            memory["best"], memory["best_none_empty"] = copied(run.module.state_dict()), none_empty
+    def _compare(self, run: Run) -> None:
+        """Keep the mixture if it is the best of those trained so far, each on its network."""
+        memory = run.memory
+        if run.score > memory.get("best_score", -math.inf):
+            memory["best"] = copied(run.module.state_dict())
             memory |= {f"best_{name}": getattr(run, name) for name in OUTCOME}
 
     def _choose(self, run: Run) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from skdeepclust import NeuralMixtureEM
 from skdeepclust.cluster import _mixture_search, _neural_mixture_em, _start
-from skdeepclust.cluster._mixture_search import agreement, kept_network
+from skdeepclust.cluster._mixture_search import agreement
 from skdeepclust.cluster._neighbors import NeighborInformation, find_neighbors
 from skdeepclust.cluster._neural_mixture_em import score_bound
 from skdeepclust.cluster._run import copied
@@ -461,7 +461,7 @@ def test_what_networks_and_restarts_are_compared_by(
             scores, labels = super()._unsupervised_scores(run, heads)
             if heads is run.module.mixture:
                 scores = torch.tensor([next(told)], dtype=torch.float64)
-                labels = torch.arange(3)  # none empty, which would come last
+                labels = torch.arange(3)  # none empty, which would count
             return scores, labels
 
     quick = SMALL | {"start_epochs": 1, "max_epochs": 1} | several
@@ -726,20 +726,20 @@ def test_images_of_which_components_tell_more_than_warps():
     ("ended", "kept"),
     [
         ([(1.2, 3), (1.4, 3), (1.3, 3)], 1),
-        ([(1.4, 2), (1.2, 3), (1.3, 3)], 2),  # of those without an empty cluster
-        ([(1.2, 1), (1.4, 2), (1.3, 1)], 1),
         ([(1.3, 3), (1.3, 3), (1.3, 3)], 0),
+        # Less log(3 / 2), .41, and log 3, 1.10.
+        ([(1.6, 2), (1.2, 3), (1.1, 3)], 1),
+        ([(1.7, 2), (1.2, 3), (1.1, 3)], 0),
+        ([(2.0, 1), (1.4, 2), (1.2, 1)], 1),
     ],
 )
-def test_networks_that_leave_clusters_empty_come_last(images, ended, kept, monkeypatch):
+def test_empty_clusters_count_against_a_network(images, ended, kept, monkeypatch):
     monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 500)  # for the time
+    monkeypatch.setattr(NeighborInformation, "__call__", lambda *_: 0.3)
     outcomes, backbones = iter(ended), []
 
     class Spy(NeuralMixtureEM):
         __init__ = NeuralMixtureEM.__init__
-
-        def _told_by_neighbors(self, run):
-            return 0.0
 
         def _unsupervised_scores(self, run, heads):
             scores, labels = super()._unsupervised_scores(run, heads)
@@ -756,10 +756,11 @@ def test_networks_that_leave_clusters_empty_come_last(images, ended, kept, monke
     found = model.module_.backbone.state_dict()
     for name, weight in backbones[kept].items():
         assert torch.equal(weight, found[name])
-    assert model.restart_scores_.tolist() == [ended[kept][0]]
-    row = kept_network(model.history_, 3)
-    assert (row["objective"], row["n_found"]) == ended[kept]
-    assert [e["n_found"] for e in model.history_ if "n_found" in e] == [n for _, n in ended]
+    objectives = [score + 2 * 0.3 - math.log(3 / n_found) for score, n_found in ended]
+    assert model.restart_scores_.tolist() == pytest.approx([objectives[kept]])
+    rows = [row for row in model.history_ if "objective" in row]
+    assert [row["objective"] for row in rows] == pytest.approx(objectives)
+    assert [(row["score"], row["n_found"]) for row in rows] == ended
 
 
 def test_a_start_that_training_does_not_improve_has_the_clusters_that_it_had(images, monkeypatch):

@@ -246,8 +246,7 @@ def test_clusters_that_copies_do_not_tell_are_no_start(n_clusters, score, expect
     def trained(self, rows, seed, interrupt):
         found = Run(rows, seed, torch.device("cpu"))
         kept, other = {"score": score, "objective": -1}, {"score": 1 - score, "objective": -2}
-        ended = [each | {"n_found": n_clusters} for each in (kept, other)]
-        found.history = [{"phase": "explore"}, ended[0], {"phase": "explore"}, ended[1]]
+        found.history = [{"phase": "explore"}, kept, {"phase": "explore"}, other]
         found.labels = torch.arange(len(rows)) % n_clusters
         return found
 

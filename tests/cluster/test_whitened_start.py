@@ -384,7 +384,7 @@ def test_what_a_game_begins_with(params, told, elsewhere, begins, monkeypatch):
     def trained(self, rows, seed, interrupt):
         found = Run(rows, seed, torch.device("cpu"))
         score = told * math.log(self.n_clusters)
-        found.history = [{"score": score, "objective": 0.0, "n_found": self.n_clusters}]
+        found.history = [{"score": score, "objective": 0.0}]
         found.labels = labels
         found.information.replacement = neighbors if elsewhere else None
         asked.append(self.augment)
