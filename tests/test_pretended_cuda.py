@@ -192,6 +192,7 @@ PICTURES = {
     "DVC": DVC(3, augment="image", **SELF_TRAINING),
     "NeuralMixtureEM": NeuralMixtureEM(3, preprocess="sobel", init="random", **MIXTURE),
     "NeuralMixtureEM, joined": LeavesEmpty(3, n_networks=2, init="random", **MIXTURE),
+    "NeuralMixtureEM, all networks": LeavesEmpty(3, augment="affine", **MIXTURE),
     "NeuralMixtureEM, apart": NeuralMixtureEM(3, **MIXTURE),
     "PreciseFeatureGAN": PreciseFeatureGAN(3, **GAN),
     "PreciseFeatureGAN, convolutions": PreciseFeatureGAN(3, network="cnn", **GAN),
