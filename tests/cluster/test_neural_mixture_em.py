@@ -672,12 +672,16 @@ def test_a_last_network_begins_with_clusters_along_components(params, begins, mo
             backbone = next(run.module.backbone.parameters())
             assert not any(torch.equal(backbone, other) for other in trained)
             super()._learn(run)
+            assert run.net.history[-1]["start_scores"] == [run.memory["start_score"]]
 
         def _cluster(self, run):
             super()._cluster(run)
             trained.append(next(run.module.backbone.parameters()).detach().clone())
             if settled:
                 run.memory["settled"] = True
+
+        def _told_in_all(self, run, score, n_found):
+            return (1.0, 3.0, 2.0, 0.0)[len(trained)]
 
         def _step(self, run, heads, index, x, given=None):
             if given is not None:
@@ -700,6 +704,8 @@ def test_a_last_network_begins_with_clusters_along_components(params, begins, mo
     assert bool(begun) == bool(taught) == begins
     if begins:
         assert started == [4, 4, 4, 1]
+        assert torch.equal(next(model.module_.backbone.parameters()), trained[1])
+        assert model.restart_scores_.tolist() == [3.0]
         ((shares, estimated),) = begun
         torch.testing.assert_close(shares, torch.tensor([0.5, 0.25, 0.25]))
         assert estimated
