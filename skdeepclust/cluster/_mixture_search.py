@@ -1,8 +1,9 @@
 """Which start, and which network: the search that an estimator makes round a mixture's training.
 
 A single start on a single network is a matter of luck. So many mixtures begin on one backbone, the
-best of them is trained, and where that did not do well another network follows, and a third. What
-is good is told without labels: by copies of the samples, and by their neighbours in the data.
+best of them is trained, and where that did not do well another network follows, and a third, and
+one whose mixture learns clusters first that were found without it. What is good is told without
+labels: by copies of the samples, and by their neighbours in the data.
 """
 
 from __future__ import annotations
