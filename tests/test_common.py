@@ -661,7 +661,8 @@ def test_progress_of_the_start(Estimator, X, capsys):
 
 
 def test_no_progress_of_a_start_that_is_not_sought(images, capsys):
-    small(skdeepclust.NeuralMixtureEM, verbose=1, init="auto", augment="affine").fit(images)
+    short = {"init": "auto", "augment": "affine", "n_networks": 1}
+    small(skdeepclust.NeuralMixtureEM, verbose=1, **short).fit(images)
     assert "start" not in capsys.readouterr().err
 
 
