@@ -217,12 +217,19 @@ class SearchingClusterer(BaseDeepClusterer):
         self._remember_start(run, self._told_by_copies(*sides).item(), len(sides[0].unique()))
         run.memory["agreed"] = False  # they do also where all are wrong
 
-    def _search(self, run: Run, heads: MixtureHeads) -> None:
+    def _search(self, run: Run, heads: MixtureHeads, taught: Tensor | None = None) -> None:
+        """Train mixtures from the beginning: by their own posteriors, or by clusters (n,)."""
+
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-            return self._step(run, heads, index, x)[1]
+            p = None if taught is None else self._one_hot(taught, sent(index, run.device), x)
+            return self._step(run, heads, index, x, p)[1]
 
         epochs = resolve_epochs(self.start_epochs, run, **SEARCH)
         self._run_phase(run, "explore", step, epochs)
+
+    def _one_hot(self, clusters: Tensor, here: Tensor, x: Tensor) -> Tensor:
+        """Of clusters (n,) those of a batch x, at places on the device, (n_batch, n_clusters)."""
+        return F.one_hot(clusters[here], self.n_clusters).to(x)
 
     def _remember_start(self, run: Run, score: float, n_found: int) -> None:
         run.memory["start"] = copied(run.module.state_dict())
@@ -264,14 +271,8 @@ class SearchingClusterer(BaseDeepClusterer):
 
     def _learn(self, run: Run) -> None:
         """Have the mixture learn these clusters, to go on by its own posterior."""
-        mixture, taught = run.module.mixture, run.memory["taught"]
-
-        def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-            p = F.one_hot(taught[sent(index, run.device)], self.n_clusters).to(x)
-            return self._step(run, mixture, index, x, p)[1]
-
-        epochs = resolve_epochs(self.start_epochs, run, **SEARCH)
-        self._run_phase(run, "explore", step, epochs)
+        mixture = run.module.mixture
+        self._search(run, mixture, run.memory["taught"])
         del run.memory["taught"]
         scores, labels = self._unsupervised_scores(run, mixture)
         run.net.record("start_scores", scores.tolist())

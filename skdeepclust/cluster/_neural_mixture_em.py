@@ -13,7 +13,6 @@ from numbers import Real
 from operator import itemgetter
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .._sklearn_compat import Interval, StrOptions
@@ -589,7 +588,7 @@ class NeuralMixtureEM(SearchingClusterer):
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
             labels, given, here = memory["labels"], memory.get("given"), sent(index, run.device)
-            taught = None if given is None else F.one_hot(given[here], self.n_clusters).to(x)
+            taught = None if given is None else self._one_hot(given, here, x)
             p, losses = self._step(run, run.module.mixture, index, x, taught)
             new = p.squeeze(1).argmax(1)
             memory["seen"] += len(index)
