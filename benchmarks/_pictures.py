@@ -46,6 +46,14 @@ def digits_anywhere(seed, side=12):
     return frames, y
 
 
+def pairs_of_digits(seed, n=3000, lefts=5):
+    """Two digits side by side, the left one of 0 to 4: fifty classes."""
+    X, y = digit_images()
+    rng = np.random.default_rng(seed)
+    left, right = rng.choice(np.flatnonzero(y < lefts), n), rng.choice(len(y), n)
+    return np.concatenate([X[left], X[right]], 3).astype(np.float32), 10 * y[left] + y[right]
+
+
 def textures(seed, n=1500, k=6, side=24):
     """Noise that a class's orientation and scale are filtered out of."""
     rng = np.random.default_rng(seed)

@@ -31,6 +31,7 @@ from ._data import (
     flat,
     medical_mnist,
     of_clustpy,
+    orl,
     stick_figures,
     subset,
 )
@@ -91,6 +92,7 @@ DATA = {
     "digits, 1,797": Data(lambda seed: digit_images(), 10, quick=True),
     "stick figures, 900": Data(lambda seed: stick_figures(), 9),
     "coloured letters, 10,000": Data(lambda seed: coloured_letters(), 72),
+    "ORL faces, 400": Data(lambda seed: orl(), 40),
     "MNIST, 5,000 drawn": Data(lambda seed: subset(*fetch_mnist(), 5_000, seed), 10, quick=True),
     "long-tailed MNIST, ratio 10": Data(long_tailed, 10),
     "radiology, 6,000 drawn": Data(lambda seed: subset(*medical_mnist(), 6_000, seed), 6),

@@ -131,6 +131,7 @@ PICTURES = {
     "of digits in colours, bright on dark": _pictures.coloured_digits(0.5, 0.5),
     "of digits in any colour on any": _pictures.coloured_digits(0, 1),
     "of digits anywhere": _pictures.digits_anywhere,
+    "of two digits, fifty classes": _pictures.pairs_of_digits,
     "textures": _pictures.textures,
     "bent scans": _pictures.scans,
     "turned cells": _pictures.cells,

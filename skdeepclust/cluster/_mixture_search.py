@@ -63,7 +63,8 @@ FINER = 2
 # and at most .962, .979 and .873; of runs of one network each, any three: .958, .984 and .867,
 # .956, .977 and .814, .960, .984 and .872.
 NEIGHBOR_WEIGHT = 2.0
-# What is found by training a network.
+# What is kept of a network before its best mixture goes on, and what is found by training it.
+START = ("start", "start_score", "start_n_found")
 OUTCOME = ("score", "n_iter", "converged", "stop_reason")
 # Samples of a cluster that a batch holds at least, where all are of a size: of more clusters than
 # are asked for, and of those that are found to be a start of another training. Forty faces, of
@@ -79,12 +80,12 @@ def agreement(labels: Tensor) -> float:
 
 
 def unless_settled(stage: Callable[[Run], None]) -> Callable[[Run], None]:
-    """The stage, skipped where clusters are given, a network has done well or, with one trained,
+    """The stage, skipped where nothing is searched, a network has done well or, with one trained,
     the user has asked for an end."""
 
     def guarded(run: Run) -> None:
         ended = "best" in run.memory and run.net.interrupt.asked
-        if not (ended or "given" in run.memory or run.memory.get("settled", False)):
+        if not (ended or run.memory.get("settled", False)):
             stage(run)
 
     return guarded
@@ -174,12 +175,15 @@ class SearchingClusterer(BaseDeepClusterer):
         """Whether copies are made of the samples themselves."""
         return self._copies() not in (None, "neighbors")
 
+    def _most_searched(self, n_samples: int) -> int:
+        """Of how many clusters, all of a size, a batch holds more than a few samples each."""
+        return self._resolve_batch_size(n_samples) // LEAST_IN_BATCH
+
     def _n_finer(self, n_samples: int) -> int:
         """How many clusters starts have where another network left some empty; 0 if no more."""
         if not (self.n_starts > 1 and self._most_networks() > 1 and self._warps()):
             return 0
-        most = self._resolve_batch_size(n_samples) // LEAST_IN_BATCH
-        n_finer = min(FINER * self.n_clusters, most)
+        n_finer = min(FINER * self.n_clusters, self._most_searched(n_samples))
         return n_finer if n_finer > self.n_clusters else 0
 
     def _explore(self, run: Run) -> None:
@@ -232,8 +236,7 @@ class SearchingClusterer(BaseDeepClusterer):
         return F.one_hot(clusters[here], self.n_clusters).to(x)
 
     def _remember_start(self, run: Run, score: float, n_found: int) -> None:
-        run.memory["start"] = copied(run.module.state_dict())
-        run.memory["start_score"], run.memory["start_n_found"] = score, n_found
+        run.memory |= zip(START, (copied(run.module.state_dict()), score, n_found), strict=True)
 
     @torch.no_grad()
     def _begin_from(self, run: Run, z: Tensor, labels: Tensor) -> None:
@@ -253,6 +256,8 @@ class SearchingClusterer(BaseDeepClusterer):
         for old, new in zip(mine, fresh, strict=True):
             if old is not None:
                 old.load_state_dict(new.state_dict())
+        for name in START:
+            run.memory.pop(name, None)
 
     def _renew_by_components(self, run: Run) -> None:
         """Another backbone, whose mixture is to begin with the clusters along principal components.
@@ -264,13 +269,24 @@ class SearchingClusterer(BaseDeepClusterer):
         with run.net.progress_line("start"):
             found = principal_start(X, n_clusters, run.rng, information, run.device)
         memory["settled"] = found is None
-        if found is not None:
-            self._renew(run)
+        if found is None:
+            return
+        self._renew(run)
+        if n_clusters > self._most_searched(len(run.rows)):
+            self._keep_to(run, found)
+        else:
             run.module.mixture.take_shares(found, estimated=True)
             memory["taught"] = found
 
+    def _keep_to(self, run: Run, given: Tensor) -> None:
+        """Have the mixture learn these clusters to the end, of which it has the shares."""
+        run.memory["given"] = given
+        run.module.mixture.take_shares(given, estimated=False)
+
     def _learn(self, run: Run) -> None:
         """Have the mixture learn these clusters, to go on by its own posterior."""
+        if "given" in run.memory:  # it is to keep to them
+            return
         mixture = run.module.mixture
         self._search(run, mixture, run.memory["taught"])
         del run.memory["taught"]
@@ -289,7 +305,7 @@ class SearchingClusterer(BaseDeepClusterer):
         run.score = self._told_in_all(run, score, n_found)
         for name, value in (("score", score), ("objective", run.score), ("n_found", n_found)):
             run.net.record(name, value)
-        if "start" in memory:
+        if "start" in memory or "best" in memory:
             well = score >= WELL_TOLD * math.log(self.n_clusters)
             memory["settled"] = memory.get("agreed", False) and well
             if n_found < self.n_clusters:

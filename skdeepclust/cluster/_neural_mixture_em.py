@@ -532,15 +532,11 @@ class NeuralMixtureEM(SearchingClusterer):
         """Find clusters that the mixture keeps to."""
         if self._takes_clusters() and (given := self._given_clusters(run)) is not None:
             self._keep_to(run, given)
+            run.memory["settled"] = True  # nothing is searched
 
     def _takes_clusters(self) -> bool:
         found = isinstance(self.prior, str) and self.prior in ("auto", "estimated")
         return self.init == "auto" and found and self.objective != "consistency"
-
-    def _keep_to(self, run: Run, given: Tensor) -> None:
-        """Have the mixture learn these clusters, of which it has the shares."""
-        run.memory["given"] = given
-        run.module.mixture.take_shares(given, estimated=False)
 
     def _given_clusters(self, run: Run) -> Tensor | None:
         """Those of vectors along principal components; of images such as lie apart, since warps
@@ -571,7 +567,7 @@ class NeuralMixtureEM(SearchingClusterer):
         run.memory.clear()  # all of it is of the network before
         self._renew(run)
         self._keep_to(run, r.argmax(1).to(run.device))
-        run.memory["elsewhere"] = True
+        run.memory["elsewhere"] = run.memory["settled"] = True
 
     def _cluster_elsewhere(self, run: Run) -> None:
         if "elsewhere" in run.memory:

@@ -714,6 +714,50 @@ def test_a_last_network_begins_with_clusters_along_components(params, begins, mo
             assert torch.equal(p, torch.eye(3)[clusters[index]])
 
 
+@pytest.mark.parametrize(("batch_size", "keeps"), [(49, True), (50, False)])
+def test_a_last_network_of_many_clusters_keeps_to_them(batch_size, keeps, monkeypatch):
+    """A batch that holds less than five samples of each leaves no mixture to itself."""
+    monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 500)  # for the time
+    X = load_digits().images[:200, None].astype(np.float32)
+    given, kept, backbones = [], [], []
+
+    class Spy(NeuralMixtureEM):
+        __init__ = NeuralMixtureEM.__init__
+
+        def _keep_to(self, run, clusters):
+            super()._keep_to(run, clusters)
+            given.append(torch.eye(10)[clusters])
+            shares = run.module.mixture.log_prior.exp().flatten()
+            torch.testing.assert_close(shares, given[0].mean(0), rtol=1e-5, atol=1e-7)
+            assert not run.module.mixture.estimates_prior.any()
+
+        def _remember_start(self, run, score, n_found):
+            super()._remember_start(run, math.inf, n_found)  # all training is taken back
+
+        def _cluster(self, run):
+            super()._cluster(run)
+            backbones.append(next(run.module.backbone.parameters()).detach().clone())
+
+        def _told_in_all(self, run, score, n_found):
+            return float(len(backbones))  # the last is the best
+
+        def _step(self, run, heads, index, x, taught=None):
+            if given:
+                kept.append(torch.equal(taught, given[0][index]))
+            return super()._step(run, heads, index, x, taught)
+
+    short = {"n_starts": 2, "start_epochs": 1, "max_epochs": 3, "augment": "strong_affine"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeadClusterWarning)
+        model = Spy(10, random_state=0, batch_size=batch_size, **short).fit(X)
+    assert len(searches(model)) == 4 - keeps
+    assert sum("objective" in epoch for epoch in model.history_) == 4
+    assert kept == keeps * [True] * 15  # three epochs of five batches
+    # What there was of the network before is no start of this one's.
+    assert len({float(weights.sum()) for weights in backbones}) == 4
+    assert torch.equal(next(model.module_.backbone.parameters()), backbones[-1])
+
+
 @pytest.mark.filterwarnings("ignore::skdeepclust.exceptions.DeadClusterWarning")
 def test_images_of_which_components_tell_more_than_warps():
     """Lines whose places are classes: the warp takes some of them to the next."""
