@@ -234,9 +234,9 @@ class NeuralMixtureEM(SearchingClusterer):
         its best mixtures agree on n_clusters clusters, and in the end the copies tell at least .7
         of log(n_clusters), which is the most that they could. Where none of the three did, another
         follows with ``init="auto"``: its one mixture first learns the clusters that vectors would
-        keep to, and goes on by its own posterior. With ``prior="auto"`` and warped copies the
-        networks after one that left clusters empty begin with 2 n_clusters, but of at least five
-        samples a batch, and join them.
+        keep to, and goes on by its own posterior, or keeps to them where ``batch_size`` is less
+        than 5 n_clusters. With ``prior="auto"`` and warped copies the networks after one that left
+        clusters empty begin with 2 n_clusters, but of at least five samples a batch, and join them.
     start_epochs : int >= 1 or "auto", default='auto'
         Epochs on each network before its best mixture goes on. "auto" makes 350 training steps, a
         part of an epoch where there are so many samples, but at most 40 epochs.
