@@ -306,7 +306,7 @@ class SearchingClusterer(BaseDeepClusterer):
         run.score = self._told_in_all(run, score, n_found)
         for name, value in (("score", score), ("objective", run.score), ("n_found", n_found)):
             run.net.record(name, value)
-        if "start" in memory or "best" in memory:
+        if "start" in memory or "best" in memory:  # it is one of several networks
             well = score >= WELL_TOLD * math.log(self.n_clusters)
             memory["settled"] = memory.get("agreed", False) and well
             if n_found < self.n_clusters:
