@@ -347,7 +347,7 @@ def test_what_is_found_elsewhere_is_learned_anew(monkeypatch):
         warnings.simplefilter("ignore", DeadClusterWarning)
         model = Spy(4, random_state=0, **SHORT_SEARCH | {"max_epochs": 3}).fit(X)
     ((memory, shares, kept),) = seen
-    assert set(memory) == {"given", "elsewhere"}
+    assert set(memory) == {"given", "elsewhere", "settled"}
     assert not kept  # of the network before
     found = np.array([200, 100, 100, 1])  # of a cluster that is empty, a sample's
     assert shares.flatten().tolist() == pytest.approx(found / 401)
