@@ -69,8 +69,8 @@ OUTCOME = ("score", "n_iter", "converged", "stop_reason")
 # Samples of a cluster that a batch holds at least, where all are of a size: of more clusters than
 # are asked for, and of those that are found to be a start of another training. With fewer a mixture
 # that goes on by itself loses clusters: fifty pairs of digits have .50 and 22 are empty, where it
-# keeps to those that it began with .69 (trials, as are those of PreciseFeatureGAN from its clusters
-# of forty faces: .55 and .58 for .77 and .79).
+# keeps to those that it began with .69; of forty faces such a mixture had .55 and .58, where the
+# other training alone, PreciseFeatureGAN's, has .77 and .79 (trials).
 LEAST_IN_BATCH = 5
 
 

@@ -25,7 +25,7 @@ from ..objectives import (
 )
 from ..training import AUGMENTATIONS, Batches, Rows, Step, make_augmentation, map_rows, sent
 from ._base import ClusteringModule
-from ._mixture_search import LEAST_IN_BATCH, SearchingClusterer
+from ._mixture_search import SearchingClusterer
 from ._neighbors import neighbor_copies
 from ._phases import (
     RISE,
@@ -682,9 +682,9 @@ class NeuralMixtureEM(SearchingClusterer):
         return run.score
 
 
-def searchable(n_clusters: int) -> bool:
+def searchable(n_clusters: int, n_samples: int) -> bool:
     """Whether batches hold more than a few samples of each of so many clusters."""
-    return 1 < n_clusters <= NeuralMixtureEM().batch_size // LEAST_IN_BATCH
+    return 1 < n_clusters <= NeuralMixtureEM()._most_searched(n_samples)
 
 
 def copies_tell(run: Run, n_clusters: int) -> bool:

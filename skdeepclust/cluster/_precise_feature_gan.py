@@ -585,7 +585,11 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             X, information = run.rows.X, run.information
             with run.net.progress_line("start"):
                 found = principal_start(X, self.n_clusters, run.rng, information, run.device)
-        elif copies is None or self.consistency_weight == 0 or not searchable(self.n_clusters):
+        elif (
+            copies is None
+            or self.consistency_weight == 0
+            or not searchable(self.n_clusters, len(run.rows))
+        ):
             return None
         else:
             by = "auto" if self.augment == "auto" else self._warp(copies)
