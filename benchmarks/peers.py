@@ -31,6 +31,7 @@ from ._data import (
     flat,
     medical_mnist,
     of_clustpy,
+    of_r,
     orl,
     stick_figures,
     subset,
@@ -74,7 +75,7 @@ class Data:
     quick: bool = False
 
 
-DATA = {
+FAMILIAR = {
     "iris, 150 × 4": Data(lambda seed: scaled(*load_iris(return_X_y=True)), 3, quick=True),
     "wine, 178 × 13": Data(lambda seed: scaled(*load_wine(return_X_y=True)), 3, quick=True),
     "breast cancer, 569 × 30": Data(
@@ -98,6 +99,30 @@ DATA = {
     "radiology, 6,000 drawn": Data(lambda seed: subset(*medical_mnist(), 6_000, seed), 6),
     "MNIST, 70,000": Data(lambda seed: fetch_mnist(), 10),
 }
+
+
+def stranger(n_clusters, *where) -> Data:
+    def load(seed):
+        X, y = of_r(*where)
+        return scale(X), y  # float64: in float32 mixtures of so few samples end with an error
+
+    return Data(load, n_clusters)
+
+
+# Tables that come with packages of R: package, name, classes, features.
+STRANGERS = {
+    "penguins, 342 × 4": stranger(3, "palmerpenguins", "penguins", "species", ".*_(mm|g)"),
+    "hawks, 891 × 5": stranger(3, "Stat2Data", "Hawks", "Species", "Wing|Weight|Culmen|Ha.*x|Tail"),
+    "crabs, 200 × 5": stranger(4, "MASS", "crabs", ["sp", "sex"], "FL|RW|CL|CW|BD"),
+    "diabetes, 145 × 5": stranger(3, "heplots", "Diabetes", "group", "relwt|gluf.*|.*test|sspg"),
+    "oils, 96 × 7": stranger(7, "modeldata", "oils", "class", ".*ic"),
+    "olive oils, 572 × 8": stranger(9, "dslabs", "olive", "area", ".*ic"),
+    "biopsies, 683 × 9": stranger(2, "MASS", "biopsy", "class", "V."),
+    "glass, 214 × 9": stranger(6, "MASS", "fgl", "type", "RI|.|.[aegil]"),
+    "cells, 2,019 × 56": stranger(2, "modeldata", "cells", "class", ".*_ch_."),
+    "tissues, 189 × 500": stranger(7, "dslabs", "tissue_gene_expression", "y", "x.*"),
+}
+DATA = FAMILIAR | STRANGERS
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,8 @@ def main() -> None:
     text = README.read_text(encoding="utf-8")
     tables = {
         "peers": peers_table(),
-        "data sets": data_sets(peers.GROUP, peers.DATA, peers.METHODS),
+        "data sets": data_sets(peers.GROUP, peers.FAMILIAR, peers.METHODS),
+        "strangers": data_sets(peers.GROUP, peers.STRANGERS, peers.METHODS),
         "recipes": data_sets(recipes.BENCH.name, recipes.NAMES, [*peers.OURS, *recipes.OTHERS]),
         "benchmarks": table(),
     }

@@ -32,7 +32,13 @@ from ._phases import resolve_epochs, steps_per_epoch, train_phase
 from ._pretraining import pretrain_end_to_end
 from ._revival import revive_empty
 from ._run import Run
-from ._start import compare_with_kmeans, start_responsibilities, whitened_start
+from ._start import (
+    best_start,
+    compare_with_kmeans,
+    components_start,
+    start_responsibilities,
+    whitened_start,
+)
 
 # Training steps, and how many epochs they may make.
 PRETRAINING = {"steps": 1000, "at_least": 10, "at_most": 100}
@@ -179,11 +185,6 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
     def _resolve_pretrain_epochs(self, run: Run) -> float:
         return resolve_epochs(self.pretrain_epochs, run, **self._schedules(len(run.rows))[0])
 
-    def _may_lose_clusters(self) -> bool:
-        """Samples have more numbers than their embeddings."""
-        automatic = isinstance(self.init, str) and self.init == "auto"
-        return automatic and math.prod(self.input_shape_) > self.latent_dim
-
     @torch.no_grad()
     def _start(self, run: Run) -> None:
         """Cluster the embeddings, scale them to the clusters, and put the centres there."""
@@ -194,15 +195,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         information = NeighborInformation(z.cpu().numpy(), START_DISAGREEMENT, run.information)
         with run.net.progress_line("start"):
             r = start_responsibilities(self.init, z, self.n_clusters, run.rng, information)
-            found = None
-            if self._may_lose_clusters():
-                if len(self.input_shape_) == 1:
-                    r = compare_with_kmeans(r, run.rows.X, run.rng, run.information)
-                found = whitened_start(
-                    r.argmax(1), run.rows.X, self.n_clusters, run.rng, information
-                )
-            if found is not None:
-                r, run.information.replacement = found
+            r, kept = self._look_in_data(run, r, information)
         centers = r.T @ z / r.sum(0).clamp(min=1e-6).unsqueeze(1)  # r is (n, K)
         if self.whiten:
             residual = (z - centers[r.argmax(1)]).cpu().numpy()
@@ -215,7 +208,28 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             module.latent_map.whiten(z.mean(0), torch.from_numpy(covariance))
             centers = module.latent_map(centers)
         module.centers.copy_(centers)
-        run.memory.update(p=r, labels=r.argmax(1), step=0, kept=found is not None)
+        run.memory.update(p=r, labels=r.argmax(1), step=0, kept=kept)
+
+    def _look_in_data(
+        self, run: Run, r: Tensor, information: NeighborInformation
+    ) -> tuple[Tensor, bool]:
+        """The start r in the embedding, or where "auto" is asked for one in the data that tells
+        more; and whether it is one that the embedding does not tell."""
+        if not (isinstance(self.init, str) and self.init == "auto"):
+            return r, False
+        X, of_vectors = run.rows.X, len(self.input_shape_) == 1
+        if of_vectors:
+            # An autoencoder that has seen few samples may bend what lies apart in them.
+            beside, _ = components_start(X, self.n_clusters, run.rng, run.information, r.device)
+            r = best_start([r, beside], self.n_clusters, information)
+        if math.prod(self.input_shape_) > self.latent_dim:  # which may have lost clusters
+            if of_vectors:
+                r = compare_with_kmeans(r, X, run.rng, run.information)
+            found = whitened_start(r.argmax(1), X, self.n_clusters, run.rng, information)
+            if found is not None:
+                r, run.information.replacement = found
+                return r, True
+        return r, False
 
     def _self_train(self, run: Run) -> None:
         module, net = run.module, run.net

@@ -241,6 +241,25 @@ def supports_most(n: int, dim: int, n_clusters: int) -> bool:
     return chosen == ("full", COMPONENTS_PER_CLUSTER[1] * n_clusters)
 
 
+def components_start(
+    X: np.ndarray,
+    n_clusters: int,
+    rng: np.random.RandomState,
+    information: NeighborInformation,
+    device: torch.device,
+) -> tuple[Tensor, NeighborInformation]:
+    """What :func:`start_responsibilities` finds for rows along their leading principal components,
+    without a network; and the neighbours that it was compared by, along them and in X.
+
+    Parameters are those of :func:`principal_start`.
+    """
+    _, along = principal_components(X, START_COMPONENTS, n_clusters, rng)
+    z = by_batches(lambda rows: along(rows).astype(np.float32), X)
+    along_too = NeighborInformation(z, START_DISAGREEMENT, information)
+    z = torch.from_numpy(z).to(device)
+    return start_responsibilities("auto", z, n_clusters, rng, along_too), along_too
+
+
 def principal_start(
     X: np.ndarray,
     n_clusters: int,
@@ -248,8 +267,7 @@ def principal_start(
     information: NeighborInformation,
     device: torch.device,
 ) -> Tensor | None:
-    """The clusters that :func:`start_responsibilities` finds for rows along their leading principal
-    components, without a network.
+    """The clusters of :func:`components_start`, or others of the rows that tell more.
 
     Parameters
     ----------
@@ -268,11 +286,7 @@ def principal_start(
         On the device. None where clusters are empty or outliers: columns with heavy tails have
         little else along these components.
     """
-    _, along = principal_components(X, START_COMPONENTS, n_clusters, rng)
-    z = by_batches(lambda rows: along(rows).astype(np.float32), X)
-    along_too = NeighborInformation(z, START_DISAGREEMENT, information)
-    z = torch.from_numpy(z).to(device)
-    r = start_responsibilities("auto", z, n_clusters, rng, along_too)
+    r, along_too = components_start(X, n_clusters, rng, information, device)
     if X.shape[1] > START_COMPONENTS:
         r = compare_with_kmeans(r, X, rng, information)
         found = whitened_start(r.argmax(1), X, n_clusters, rng, along_too)

@@ -1,11 +1,13 @@
 """Where clusters start."""
 
 import itertools
+import math
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans, SpectralBiclustering
 from sklearn.datasets import make_blobs, make_moons
 from sklearn.decomposition import PCA
@@ -286,6 +288,30 @@ def test_vectors_that_the_embedding_narrows_are_compared(
         order = np.argsort(means[:, 0])
         mine = model.cluster_centers_[np.argsort(model.cluster_centers_[:, 0])]
         np.testing.assert_allclose(mine, means[order], atol=1e-4)
+
+
+@pytest.mark.parametrize("Estimator", [StatDEC, DVC])
+@pytest.mark.parametrize("shape", [(4,), (30,), (1, 5, 6)])
+def test_vectors_also_start_in_the_data(Estimator, shape, monkeypatch):
+    """Where the embedding has bent what lies apart."""
+    n_features = math.prod(shape)
+    X, y = make_blobs(120, centers=8 * np.eye(3, n_features), random_state=0)
+    X = ((X - X.min()) / np.ptp(X)).reshape(-1, *shape).astype(np.float32)
+    bent = torch.eye(3)[rng().permutation(y)]
+    target = "skdeepclust.cluster._self_training."
+    monkeypatch.setattr(target + "start_responsibilities", lambda *_: bent)
+    monkeypatch.setattr(target + "compare_with_kmeans", lambda r, *_: r)
+    monkeypatch.setattr(target + "whitened_start", lambda *_: None)
+
+    def starts_there(init):
+        params = {"pretrain_epochs": 1, "max_epochs": 1, "lr": 1e-9, "random_state": 0}
+        model = Estimator(3, init=init, **params).fit(X)
+        z = model.transform(X)
+        distance = cdist(model.cluster_centers_, [z[y == k].mean(0) for k in range(3)])
+        return distance.min(1).max() < 1e-3
+
+    assert starts_there("auto") == (len(shape) == 1)
+    assert not starts_there("gmm")
 
 
 @pytest.mark.parametrize("n_columns", [20, 21])
