@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from copy import deepcopy
 from numbers import Integral, Real
 
 import torch
@@ -219,8 +220,10 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             return r, False
         X, of_vectors = run.rows.X, len(self.input_shape_) == 1
         if of_vectors:
-            # An autoencoder that has seen few samples may bend what lies apart in them.
-            beside, _ = components_start(X, self.n_clusters, run.rng, run.information, r.device)
+            # An autoencoder that has seen few samples may bend what lies apart in them. A fit that
+            # keeps r goes on as it would without the comparison.
+            rng = deepcopy(run.rng)
+            beside, _ = components_start(X, self.n_clusters, rng, run.information, r.device)
             r = best_start([r, beside], self.n_clusters, information)
         if math.prod(self.input_shape_) > self.latent_dim:  # which may have lost clusters
             if of_vectors:

@@ -314,6 +314,28 @@ def test_vectors_also_start_in_the_data(Estimator, shape, monkeypatch):
     assert not starts_there("gmm")
 
 
+@pytest.mark.parametrize("Estimator", [StatDEC, DVC])
+def test_a_start_that_stays_is_followed_by_what_it_was_before(Estimator, monkeypatch):
+    """Whatever looking in the data draws."""
+    X, y = make_blobs(90, centers=8 * np.eye(3, 12), random_state=0)
+    drawn = []
+
+    def compare(r, X, generator, information):
+        drawn.append(generator.randint(2**31 - 1))
+        return r
+
+    def poor(X, n_clusters, generator, information, device):
+        generator.rand(len(drawn))
+        return torch.eye(3)[rng().permutation(y)], information
+
+    monkeypatch.setattr("skdeepclust.cluster._self_training.components_start", poor)
+    monkeypatch.setattr("skdeepclust.cluster._self_training.compare_with_kmeans", compare)
+    for _ in range(2):
+        model = Estimator(3, pretrain_epochs=10, max_epochs=2, random_state=0).fit(X)
+        assert adjusted_rand_score(y, model.labels_) == 1  # poor was not taken
+    assert drawn[0] == drawn[1]
+
+
 @pytest.mark.parametrize("n_columns", [20, 21])
 def test_principal_components_are_compared_where_they_are_fewer(n_columns, monkeypatch):
     asked = []
