@@ -319,8 +319,10 @@ def table() -> None:
         "loop of the same training, without standardisation and scale of the embedding, history, "
         "callbacks and a way back: what there is to be gained at most. Compiled by `torch.compile` "
         "such a step took .84 to .92 of its time on networks of 32 units, after up to 41 seconds "
-        "of compiling (a trial). PreciseFeatureGAN with copies settles in its last fifth, without "
-        "the classifier's gradient on fakes; the plain loop does not.",
+        "of compiling; the clustering loss with its gradient in closed form instead of autograd's "
+        "took 227 microseconds for 263, of a step of some 1,300 (trials). PreciseFeatureGAN with "
+        "copies settles in its last fifth, without the classifier's gradient on fakes; the plain "
+        "loop does not.",
     ]
     for title, against, unit, record, ours, other in (
         ("A bare torch loop, on MNIST", "bare loop", "seconds", bare, "ours_s", "bare_s"),
