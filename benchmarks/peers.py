@@ -111,16 +111,18 @@ def stranger(n_clusters, *where) -> Data:
 
 # Tables that come with packages of R: package, name, classes, features.
 STRANGERS = {
-    "penguins, 342 × 4": stranger(3, "palmerpenguins", "penguins", "species", ".*_(mm|g)"),
-    "hawks, 891 × 5": stranger(3, "Stat2Data", "Hawks", "Species", "Wing|Weight|Culmen|Ha.*x|Tail"),
+    "penguins, 342 × 4": stranger(3, "palmerpenguins", "penguins", ["species"], ".*_(mm|g)"),
+    "hawks, 891 × 5": stranger(
+        3, "Stat2Data", "Hawks", ["Species"], "Wing|Weight|Culmen|Ha.*x|Tail"
+    ),
     "crabs, 200 × 5": stranger(4, "MASS", "crabs", ["sp", "sex"], "FL|RW|CL|CW|BD"),
-    "diabetes, 145 × 5": stranger(3, "heplots", "Diabetes", "group", "relwt|gluf.*|.*test|sspg"),
-    "oils, 96 × 7": stranger(7, "modeldata", "oils", "class", ".*ic"),
-    "olive oils, 572 × 8": stranger(9, "dslabs", "olive", "area", ".*ic"),
-    "biopsies, 683 × 9": stranger(2, "MASS", "biopsy", "class", "V."),
-    "glass, 214 × 9": stranger(6, "MASS", "fgl", "type", "RI|.|.[aegil]"),
-    "cells, 2,019 × 56": stranger(2, "modeldata", "cells", "class", ".*_ch_."),
-    "tissues, 189 × 500": stranger(7, "dslabs", "tissue_gene_expression", "y", "x.*"),
+    "diabetes, 145 × 5": stranger(3, "heplots", "Diabetes", ["group"], "relwt|gluf.*|.*test|sspg"),
+    "oils, 96 × 7": stranger(7, "modeldata", "oils", ["class"], ".*ic"),
+    "olive oils, 572 × 8": stranger(9, "dslabs", "olive", ["area"], ".*ic"),
+    "biopsies, 683 × 9": stranger(2, "MASS", "biopsy", ["class"], "V."),
+    "glass, 214 × 9": stranger(6, "MASS", "fgl", ["type"], "RI|.|.[aegil]"),
+    "cells, 2,019 × 56": stranger(2, "modeldata", "cells", ["class"], ".*_ch_."),
+    "tissues, 189 × 500": stranger(7, "dslabs", "tissue_gene_expression", ["y"], "x.*"),
 }
 DATA = FAMILIAR | STRANGERS
 

