@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from copy import deepcopy
 from numbers import Integral, Real
 
 import torch
@@ -34,9 +33,8 @@ from ._pretraining import pretrain_end_to_end
 from ._revival import revive_empty
 from ._run import Run
 from ._start import (
-    best_start,
+    compare_with_components,
     compare_with_kmeans,
-    components_start,
     start_responsibilities,
     whitened_start,
 )
@@ -220,11 +218,8 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             return r, False
         X, of_vectors = run.rows.X, len(self.input_shape_) == 1
         if of_vectors:
-            # An autoencoder that has seen few samples may bend what lies apart in them. A fit that
-            # keeps r goes on as it would without the comparison.
-            rng = deepcopy(run.rng)
-            beside, _ = components_start(X, self.n_clusters, rng, run.information, r.device)
-            r = best_start([r, beside], self.n_clusters, information)
+            # An autoencoder that has seen few samples may bend what lies apart in them.
+            r = compare_with_components(r, X, run.rng, information)
         if math.prod(self.input_shape_) > self.latent_dim:  # which may have lost clusters
             if of_vectors:
                 r = compare_with_kmeans(r, X, run.rng, run.information)

@@ -23,6 +23,7 @@ from skdeepclust.cluster._start import (
     agreed_mixtures,
     best_start,
     choose_mixture,
+    compare_with_components,
     compare_with_kmeans,
     cut_bipartite_graph,
     pca_mixture,
@@ -314,6 +315,21 @@ def test_vectors_also_start_in_the_data(Estimator, shape, monkeypatch):
     assert not starts_there("gmm")
 
 
+def test_the_data_speak_for_a_start_only_where_the_embedding_does():
+    """Each is partial to what was found in it."""
+    here, there = np.arange(120) % 3, np.arange(120) // 40
+    X, Z = (8 * np.eye(3)[y] + rng().normal(size=(120, 3)) for y in (here, there))
+    r = torch.eye(3)[there]
+
+    def compared(r, X, Z):
+        in_data = NeighborInformation(X)
+        information = NeighborInformation(Z, START_DISAGREEMENT, in_data)
+        return compare_with_components(r, X, rng(), information)
+
+    assert compared(r, X, Z) is r
+    assert adjusted_rand_score(here, compared(r, X, X).argmax(1)) == 1
+
+
 @pytest.mark.parametrize("Estimator", [StatDEC, DVC])
 def test_a_start_that_stays_is_followed_by_what_it_was_before(Estimator, monkeypatch):
     """Whatever looking in the data draws."""
@@ -328,7 +344,7 @@ def test_a_start_that_stays_is_followed_by_what_it_was_before(Estimator, monkeyp
         generator.rand(len(drawn))
         return torch.eye(3)[rng().permutation(y)], information
 
-    monkeypatch.setattr("skdeepclust.cluster._self_training.components_start", poor)
+    monkeypatch.setattr(_start, "components_start", poor)
     monkeypatch.setattr("skdeepclust.cluster._self_training.compare_with_kmeans", compare)
     for _ in range(2):
         model = Estimator(3, pretrain_epochs=10, max_epochs=2, random_state=0).fit(X)
