@@ -281,13 +281,13 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
           with fewer features than clusters). With ``cluster_prior="auto"`` groups of other shares
           will do, along a direction where they lie further apart. Where there are none it is
           "random";
-        - "auto": "projection", or where that finds none, with no fewer features than clusters and
-          ``cluster_prior="auto"``, the clusters of :class:`NeuralMixtureEM`, which need not lie
-          apart: for vectors, and where copies are neighbours, those that it is given; for other
-          images those that it ends with, trained on copies by the warps of ``augment``. Without
-          copies, and for more than 25 clusters, images have none. Where copies tell next to nothing
-          of those found, and ``augment="auto"``, they have clusters along principal components of
-          equal variance, if neighbours there tell these better than pixels do.
+        - "auto": "projection", or where that finds none and ``cluster_prior="auto"``, the clusters
+          of :class:`NeuralMixtureEM`, which need not lie apart: for vectors, and where copies are
+          neighbours, those that it is given; for other images those that it ends with, trained on
+          copies by the warps of ``augment``. Without copies, and for more than 25 clusters, images
+          have none. Where copies tell next to nothing of those found, and ``augment="auto"``, they
+          have clusters along principal components of equal variance, if neighbours there tell these
+          better than pixels do.
     augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "image"}, \
             callable or None, default='auto'
         What makes the copies of samples for which the classifier's answers shall be the same.
@@ -555,8 +555,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         if self.init == "random":
             return
         unknown = isinstance(self.cluster_prior, str) and self.cluster_prior == "auto"
-        # In fewer dimensions than clusters the three find groups by themselves, and names by a
-        # single direction stand in the way of samples that have to pass each other.
+        # In fewer dimensions than clusters names by a single direction stand in the way of samples
+        # that have to pass each other.
         few = few_dimensions(self.input_shape_, self.n_clusters)
         with run.net.progress_line("groups apart"):
             start = separated_clusters(
@@ -565,7 +565,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             if start is None and not few:
                 start = separated_groups(run.rows, shares, run.rng, of_any_shares=unknown)
                 memory["feature"] = start is not None
-        if start is None and not few and self.init == "auto" and unknown:
+        if start is None and self.init == "auto" and unknown:
             start = self._borrowed_start(run)
         if start is None:
             return

@@ -199,7 +199,7 @@ def few_dimensions(input_shape: tuple[int, ...], n_clusters: int) -> bool:
 
     There, what helps to find classes of many features was seen to cost accuracy: a critic held to
     no slope at the data, a normalised generator, wide networks of few layers, single steps of
-    critic and classifier, and a start.
+    critic and classifier.
 
     Parameters
     ----------
