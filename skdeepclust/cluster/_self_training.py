@@ -212,13 +212,12 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
     def _look_in_data(
         self, run: Run, r: Tensor, information: NeighborInformation
     ) -> tuple[Tensor, bool]:
-        """The start r in the embedding, or where "auto" is asked for one in the data that tells
-        more; and whether it is one that the embedding does not tell."""
+        """The start r in the embedding, or where "auto" is asked for a better one in the data; and
+        whether it is one that the embedding does not tell."""
         if not (isinstance(self.init, str) and self.init == "auto"):
             return r, False
         X, of_vectors = run.rows.X, len(self.input_shape_) == 1
         if of_vectors:
-            # An autoencoder that has seen few samples may bend what lies apart in them.
             r = compare_with_components(r, X, run.rng, information)
         if math.prod(self.input_shape_) > self.latent_dim:  # which may have lost clusters
             if of_vectors:
