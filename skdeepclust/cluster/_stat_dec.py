@@ -181,13 +181,12 @@ class StatDEC(SelfTrainingClusterer):
         - "auto": the best of these, and of mixtures whose components may be ten times as thin, for
           which there must be enough samples: with ``latent_dim=10`` some 400 a cluster, so for at
           most 12 clusters. Best is where the clusters of a sample's neighbours, in the data and in
-          the embedding, tell most of its own. Of vectors the same is sought along the data's
-          leading twenty principal components, and taken where the neighbours in the data and those
-          in the embedding each tell more of it. Of vectors with more than ``latent_dim`` features,
-          k-means in the data is taken instead where neighbours in the data are told more by it. Of
-          any samples with more features, clusters along twenty principal components of equal
-          variance are taken where neighbours there tell far more of them, and P stays what they
-          are;
+          the embedding, tell most of its own. Where all of them leave clusters of vectors empty or
+          a few outliers, the same is sought along the data's leading twenty principal components.
+          Of vectors with more than ``latent_dim`` features, k-means in the data is taken instead
+          where neighbours in the data are told more by it. Of any samples with more features,
+          clusters along twenty principal components of equal variance are taken where neighbours
+          there tell far more of them, and P stays what they are;
         - a scikit-learn clusterer that finds ``n_clusters`` clusters in the embedding.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
