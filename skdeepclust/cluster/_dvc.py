@@ -234,15 +234,8 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         - "kmeans": the best of 20 runs of k-means;
         - "gmm": what 32 Gaussian mixtures with more components than clusters agree on, or the
           same with one cluster more, of which two are then united;
-        - "auto": the best of these, and of mixtures whose components may be ten times as thin, for
-          which there must be enough samples: with ``latent_dim=10`` some 400 a cluster, so for at
-          most 12 clusters. Best is where the clusters of a sample's neighbours, in the data and in
-          the embedding, tell most of its own. Where all of them leave clusters of vectors empty or
-          a few outliers, the same is sought along the data's leading twenty principal components.
-          Of vectors with more than ``latent_dim`` features, k-means in the data is taken instead
-          where neighbours in the data are told more by it. Of any samples with more features,
-          clusters along twenty principal components of equal variance are taken where neighbours
-          there tell far more of them, and P stays what they are;
+        - "auto": the best of these and of others, in the embedding and in the data, by the rules
+          of :class:`StatDEC`;
         - a scikit-learn clusterer that finds ``n_clusters`` clusters in the embedding.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.

@@ -17,7 +17,6 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from skdeepclust import NeuralMixtureEM, PreciseFeatureGAN
-from skdeepclust.cluster import _precise_feature_gan
 from skdeepclust.cluster._neural_mixture_em import borrowed_clusters
 from skdeepclust.cluster._precise_feature_gan import PreciseFeatureModule, frozen
 from skdeepclust.cluster._run import Run
@@ -173,9 +172,8 @@ def test_vectors_without_a_precise_feature_start_from_clusters(started):
         assert not started, params
 
 
-def test_fewer_features_than_clusters_start_from_clusters_too(started, monkeypatch):
-    """By the game alone kinds that touch have half of the accuracy. No direction is sought."""
-    monkeypatch.setattr(_precise_feature_gan, "separated_groups", None)
+def test_fewer_features_than_clusters_start_from_clusters_too(started):
+    """By the game alone kinds that touch have half of the accuracy."""
     X, y = make_blobs(600, centers=4.5 * np.eye(5, 4), n_features=4, random_state=0)
     model = PreciseFeatureGAN(5, max_epochs=50, random_state=0).fit(X)
     given = started.pop().numpy()
@@ -466,8 +464,10 @@ def test_auto_copies_are_neighbours_but_beside_a_start_and_in_few_dimensions():
         (noise, {"init": "projection"}, (False, True)),
         (noise, {"consistency_weight": 0.0}, (True, False)),
         (noise, {"augment": None}, (True, False)),
-        (noise[:, :2], {}, (False, False)),
-        (noise[:, :2], {"augment": "neighbors"}, (False, True)),
+        (noise[:, :2], {"init": "projection"}, (False, False)),
+        (noise[:, :2], {"init": "projection", "augment": "neighbors"}, (False, True)),
+        (noise[:, :2], {}, (True, False)),
+        (noise[:, :2], {"augment": "neighbors"}, (True, True)),
         (marked, {}, (True, False)),
         (marked, {"augment": "neighbors"}, (True, True)),
         (marked, {"init": "random"}, (False, True)),

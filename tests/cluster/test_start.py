@@ -293,14 +293,16 @@ def test_vectors_that_the_embedding_narrows_are_compared(
 
 @pytest.mark.parametrize("Estimator", [StatDEC, DVC])
 @pytest.mark.parametrize("shape", [(4,), (30,), (1, 5, 6)])
-def test_vectors_also_start_in_the_data(Estimator, shape, monkeypatch):
+def test_vectors_without_a_start_in_the_embedding_have_one_in_the_data(
+    Estimator, shape, monkeypatch
+):
     """Where the embedding has left nothing but outliers beside one cluster."""
     n_features = math.prod(shape)
     X, y = make_blobs(120, centers=8 * np.eye(3, n_features), random_state=0)
     X = ((X - X.min()) / np.ptp(X)).reshape(-1, *shape).astype(np.float32)
-    bent = torch.eye(3)[np.repeat([0, 1, 2], [118, 1, 1])]
+    outliers = torch.eye(3)[np.repeat([0, 1, 2], [118, 1, 1])]
     target = "skdeepclust.cluster._self_training."
-    monkeypatch.setattr(target + "start_responsibilities", lambda *_: bent)
+    monkeypatch.setattr(target + "start_responsibilities", lambda *_: outliers)
     monkeypatch.setattr(target + "compare_with_kmeans", lambda r, *_: r)
     monkeypatch.setattr(target + "whitened_start", lambda *_: None)
 
