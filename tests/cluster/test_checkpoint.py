@@ -223,6 +223,7 @@ def run_until(processes, Estimator, X, path, seconds):
     mine, its = processes.Pipe()
     process = processes.Process(target=fit_and_say, args=(Estimator, X, path, its))
     process.start()
+    its.close()  # so that one that dies is not waited for
     mine.recv()
     found = mine.recv() if seconds is None or mine.poll(seconds) else None
     if found is None:
