@@ -78,10 +78,11 @@ class DVCModule(SelfTrainingModule):
         self.error_variance = torch.lerp(self.error_variance, error, MOMENTUM)
 
     def reconstruction_loss(
-        self, x: Tensor, code: Tensor, divergence: Tensor | float, labels: Tensor | None = None
+        self, x: Tensor, code: Tensor, divergence: Tensor | float, log_q: Tensor | None = None
     ) -> Tensor:
-        """The negative bound per feature, (n,)."""
-        return (self.prior_weight * divergence - self.log_likelihood(x, code)) / x[0].numel()
+        """The negative bound per feature."""
+        bound = self.log_likelihood(x, code).mean() - self.prior_weight * divergence
+        return -bound / x[0].numel()
 
     def variance(self, x: Tensor) -> Tensor:
         """Of q(z|x), (n, latent_dim)."""

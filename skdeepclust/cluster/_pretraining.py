@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from ..objectives import reconstruction_error
 from ..training import sent
 from ._phases import RISE, train_phase
 from ._run import Run
@@ -18,7 +18,7 @@ def pretrain_end_to_end(run: Run, epochs: int, lr: float, lr_decay: str | int) -
     """Train the whole autoencoder on the module's ``pretraining_loss``."""
 
     def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
-        loss = run.module.pretraining_loss(x, run.generator).mean()
+        loss = run.module.pretraining_loss(x, run.generator)
         run.net.minimize(loss)
         return {"loss": loss, "reconstruction": loss}
 
@@ -60,7 +60,7 @@ def _pretrain_layer(run, position, down, up, pairs, epochs, lr, lr_decay) -> Non
         if last and run.module.variational:  # the means: log-variances are for the whole to learn
             code = code.chunk(2, 1)[0]
         h_hat = run.module.through(up, drop(code if last else code.relu()))
-        loss = reconstruction_error(h, h_hat if first else h_hat.relu()).mean()
+        loss = F.mse_loss(h_hat if first else h_hat.relu(), h)
         run.net.minimize(loss)
         return {"loss": loss, "reconstruction": loss}
 

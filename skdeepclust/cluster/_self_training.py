@@ -76,9 +76,9 @@ class SelfTrainingModule(ClusteringModule):
 
     @abstractmethod
     def reconstruction_loss(
-        self, x: Tensor, code: Tensor, divergence: Tensor | float, labels: Tensor | None = None
+        self, x: Tensor, code: Tensor, divergence: Tensor | float, log_q: Tensor | None = None
     ) -> Tensor:
-        """L_r of each sample, (n,), from what :meth:`draw` gives; no ``labels`` before there are
+        """L_r, its mean over the batch, from what :meth:`draw` gives; no ``log_q`` before there are
         clusters."""
 
     # ---- what follows
@@ -92,7 +92,7 @@ class SelfTrainingModule(ClusteringModule):
             return layers(x).float()
 
     def pretraining_loss(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """L_r of each sample, (n,), while there are no clusters."""
+        """L_r while there are no clusters."""
         _, drawn, divergence = self.draw(x, generator)
         return self.reconstruction_loss(x, drawn, divergence)
 
@@ -101,7 +101,7 @@ class SelfTrainingModule(ClusteringModule):
         return self.through(self.autoencoder.encode, self.standardize(x)).chunk(2, 1)
 
     def draw(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor | float]:
-        """Codes of samples, codes to decode in training, and the KL of q(z|x) to the prior, (n,).
+        """Codes of samples, codes to decode in training, and the mean KL of q(z|x) to the prior.
 
         Of a variational autoencoder the means and draws; of another the codes, and 0.
         """
@@ -110,7 +110,7 @@ class SelfTrainingModule(ClusteringModule):
             return code, code, 0.0
         mean, log_variance = self.posterior(x)
         noise = sent(torch.randn(mean.shape, generator=generator), mean.device)
-        divergence = gaussian_kl(mean, log_variance).sum(1)
+        divergence = gaussian_kl(mean, log_variance).sum(1).mean()
         return mean, reparametrize(mean, log_variance, noise), divergence
 
     def code(self, x: Tensor) -> Tensor:
@@ -256,9 +256,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
             losses, weight = {"kl": assignment_kl(p, log_q).mean()}, self.clustering_weight
             loss = weight * losses["kl"]
             if weight < 1:  # DEC does without the decoder
-                labels = log_q.max(1).indices  # argmax takes four times as long on how log_q lies
-                reconstruction = module.reconstruction_loss(x, drawn, divergence, labels)
-                losses["reconstruction"] = reconstruction.mean()
+                losses["reconstruction"] = module.reconstruction_loss(x, drawn, divergence, log_q)
                 loss = loss + (1 - weight) * losses["reconstruction"]  # λ KL(P‖Q) + (1 - λ) L_r
             net.minimize(loss)
             return {"loss": loss} | losses

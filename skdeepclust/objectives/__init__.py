@@ -32,7 +32,6 @@ from ._mixture import (
     shared_information,
     unite,
 )
-from ._reconstruction import reconstruction_error
 from ._variational import (
     bernoulli_log_likelihood,
     gaussian_kl,
@@ -64,7 +63,6 @@ __all__ = [
     "mixture_log_likelihood",
     "mixture_log_posterior",
     "pair_shares",
-    "reconstruction_error",
     "reparametrize",
     "share_scale",
     "shared_information",
