@@ -216,17 +216,16 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         whether it is one that the embedding does not tell."""
         if not (isinstance(self.init, str) and self.init == "auto"):
             return r, False
-        X, of_vectors = run.rows.X, len(self.input_shape_) == 1
-        if of_vectors:
+        X = run.rows.X
+        if len(self.input_shape_) == 1:
             r = compare_with_components(r, X, run.rng, information)
-        if math.prod(self.input_shape_) > self.latent_dim:  # which may have lost clusters
-            if of_vectors:
+            if X.shape[1] > self.latent_dim:  # which may have lost clusters
                 r = compare_with_kmeans(r, X, run.rng, run.information)
-            found = whitened_start(r.argmax(1), X, self.n_clusters, run.rng, information)
-            if found is not None:
-                r, run.information.replacement = found
-                return r, True
-        return r, False
+        found = whitened_start(r.argmax(1), X, self.n_clusters, run.rng, information)
+        if found is None:
+            return r, False
+        r, run.information.replacement = found
+        return r, True
 
     def _self_train(self, run: Run) -> None:
         module, net = run.module, run.net

@@ -33,6 +33,15 @@ def on_baselines(seed=0):
     return 1e3 + X + 30 * random.normal(size=(800, 3)) @ random.normal(size=(3, 25)), y
 
 
+def of_a_shared_size(seed=0):
+    """Groups in the shape of five columns, all of which grow with a size that varies more."""
+    random, y, growth = rng(seed), np.arange(400) % 3, np.linspace(0.6, 1.0, 5)
+    shape = random.normal(size=(3, 5))
+    shape -= np.outer(shape @ growth, growth) / (growth @ growth)
+    size = 3 * random.normal(size=(400, 1)) * growth
+    return size + 1.2 * shape[y] + 0.15 * random.normal(size=(400, 5)), y
+
+
 def cut_by_kmeans(X, n_clusters):
     labels = KMeans(n_clusters, n_init=20, random_state=0).fit_predict(X)
     return torch.from_numpy(labels).long()
@@ -118,9 +127,27 @@ def test_components_without_variance_have_no_scale():
         ([(0.5, 0.8), (0.4, 0.7, 0.9), (0.4, 0.7, 0.3)], True, (0.2, 1.0)),
         ([(0.5, 0.8), (0.4, 0.7, 1.0), (0.4, 0.7, 0.3)], False, (0.2, 1.0)),
         ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.3)], False, (1.0, 0.6)),
+        # Hardly more than of a cloud without clusters: 0.08 and 0.11 of what chance leaves.
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.3)], False, (0.782, 0.6)),
+        ([(0.5, 0.8), (0.4, 0.7, 0.3), (0.4, 0.7, 0.3)], True, (0.775, 0.6)),
     ],
 )
 def test_what_other_components_have_to_tell(views, kept, chance, monkeypatch):
+    assert looks_there(views, chance, 21, monkeypatch) == kept
+
+
+@pytest.mark.parametrize(
+    ("n_features", "before", "kept"),
+    # Of what chance leaves 0.75 is told there, and 0.46 or 0.48 before.
+    [(20, 0.785, True), (20, 0.79, False), (21, 0.785, False)],
+)
+def test_of_few_columns_they_need_tell_less(n_features, before, kept, monkeypatch):
+    views = [(0.5, 0.8), (0.4, 0.7, before), (0.4, 0.7, 0.3)]
+    assert looks_there(views, (0.2, 0.6), n_features, monkeypatch) == kept
+
+
+def looks_there(views, chance, n_features, monkeypatch):
+    """Whether clusters along components of equal variance are taken."""
     kmeans, start, found = torch.tensor([0, 0, 1]), torch.eye(2)[[0, 1, 1]], torch.tensor([1, 0, 1])
     asked = [str(labels) for labels in (kmeans, start.argmax(1), found)]
 
@@ -141,9 +168,11 @@ def test_what_other_components_have_to_tell(views, kept, chance, monkeypatch):
     monkeypatch.setattr(
         _start, "told_of_gaussian", lambda scale, *_: chance[int((scale != 1).any())]
     )
-    X = np.array([[0, 0], [2, 0], [0, 1]])
+    X = np.zeros((3, n_features))
+    X[1, 0], X[2, 1] = 2, 1
     result = whitened_start(found, X, 2, rng(), data)
-    assert result == (start, "there") if kept else result is None
+    assert result is None or result == (start, "there")
+    return result is not None
 
 
 def test_what_neighbors_tell_of_no_clusters():
@@ -156,6 +185,25 @@ def test_what_neighbors_tell_of_no_clusters():
     assert as_it_is(X).told(torch.from_numpy(y), 4) > 0.99
 
 
+def test_clouds_of_few_samples_are_drawn_more_often(monkeypatch):
+    drawn = []
+
+    class Cloud:
+        def __init__(self, Z):
+            drawn.append(len(Z))
+
+        def told(self, labels, n_clusters):
+            return len(drawn)
+
+    monkeypatch.setattr(_start, "NeighborInformation", Cloud)
+    assert told_of_gaussian(np.ones(3), 100, 2, rng()) == 3  # the mean of 1 to 5
+    assert drawn == 5 * [100]
+    monkeypatch.setattr(_start, "SUBSET", 100)
+    assert told_of_gaussian(np.ones(3), 100, 2, rng()) == 6
+    assert drawn == 6 * [100]
+
+
+@pytest.mark.parametrize("draw", [on_baselines, of_a_shared_size])
 @pytest.mark.parametrize(
     ("Estimator", "shorter"),
     [
@@ -165,11 +213,11 @@ def test_what_neighbors_tell_of_no_clusters():
         (PreciseFeatureGAN, {"max_epochs": 20}),
     ],
 )
-def test_classes_that_little_of_the_variance_tells(Estimator, shorter):
-    X, y = on_baselines(3)
-    X = X.astype(np.float32)
-    assert adjusted_rand_score(y, cut_by_kmeans(X, 4)) < 0.1
-    model = Estimator(4, random_state=0, **shorter).fit(X)
+def test_classes_that_little_of_the_variance_tells(Estimator, shorter, draw):
+    X, y = draw(3)
+    n_clusters, X = len(np.unique(y)), X.astype(np.float32)
+    assert adjusted_rand_score(y, cut_by_kmeans(X, n_clusters)) < 0.1
+    model = Estimator(n_clusters, random_state=0, **shorter).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.9
     assert adjusted_rand_score(y, model.predict(X)) > 0.9
 
