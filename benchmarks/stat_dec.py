@@ -50,7 +50,7 @@ def targets(seeds):
     X, y = load_digits(return_X_y=True)
     for seed in seeds:
         X_tail, y_tail = make_imbalanced(X, y, 10, kind="long_tailed", random_state=seed)
-        for target in ("dec", *READINGS):
+        for target in ("dec", "sharpened", *READINGS):
             estimator = stat_dec(seed, target=target)
             BENCH.measure("long-tailed digits 10", target, estimator, seed, X_tail, y_tail)
         without = stat_dec(seed, statistics_pooling=False)
@@ -152,10 +152,11 @@ def long_tailed(seeds):
                 "": {},
                 ", affine": {"augment": "affine"},
                 ", as DEC": DEC,
-                **{f", {target}": {"target": target} for target in READINGS},
+                **{f", {target}": {"target": target} for target in ("sharpened", *READINGS)},
             }
             for name, estimator in {
                 "StatDEC": stat_dec(seed),
+                "StatDEC, sharpened": stat_dec(seed, target="sharpened"),
                 **{
                     f"StatDEC, network=mlp{name}": stat_dec(seed, network="mlp", **params)
                     for name, params in dense.items()

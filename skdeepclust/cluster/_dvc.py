@@ -251,10 +251,10 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         as it was pretrained.
     degrees_of_freedom : float > 0, default=1.0
         α of the Student's t kernel.
-    target : {"dec", "assigned", "posterior", "printed"}, default='dec'
+    target : {"dec", "sharpened", "assigned", "posterior", "printed"}, default='dec'
         What the squared assignments are divided by, as in :class:`StatDEC`.
     focus : float >= 0, default=2.0
-        γ of the target; without effect for "dec".
+        γ of the target; without effect for "dec" and "sharpened".
     whiten : bool, default=True
         Scale the embedding at the start so that clusters have on average a unit covariance, which
         is the scale of the Student's t kernel.

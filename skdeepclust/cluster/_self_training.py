@@ -156,7 +156,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         "warmup_epochs": [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})],
         "clustering_weight": [Interval(Real, 0, 1, closed="both")],
         "degrees_of_freedom": [Interval(Real, 0, None, closed="neither")],
-        "target": [StrOptions({"dec", "printed", "assigned", "posterior"})],
+        "target": [StrOptions({"dec", "sharpened", "printed", "assigned", "posterior"})],
         "focus": [Interval(Real, 0, None, closed="left")],
         "whiten": ["boolean"],
         "update_interval": [Interval(Integral, 1, None, closed="left"), None],

@@ -205,13 +205,14 @@ class StatDEC(SelfTrainingClusterer):
         training is DEC's: the decoder stays as it was pretrained.
     degrees_of_freedom : float > 0, default=1.0
         α of the Student's t kernel.
-    target : {"dec", "assigned", "posterior", "printed"}, default='dec'
-        What the squared assignments are divided by: DEC's soft frequency u [2]_ ("dec"), or
-        ``u + v`` with v, the part of hard and rare samples, summed over the samples assigned to
+    target : {"dec", "sharpened", "assigned", "posterior", "printed"}, default='dec'
+        What the squared assignments are divided by: DEC's soft frequency u [2]_, which makes
+        clusters more alike in size ("dec"), nothing, which leaves their sizes alone ("sharpened"),
+        or ``u + v`` with v, the part of hard and rare samples, summed over the samples assigned to
         the cluster ("assigned"), over all samples by their share ("posterior"), or over all
         samples as printed ("printed"). See Notes.
     focus : float >= 0, default=2.0
-        γ of eq. 5; without effect for "dec".
+        γ of eq. 5; without effect for "dec" and "sharpened".
     statistics_pooling : bool, default=True
         Put the pooling layer into the decoder, between ``decode_hidden`` and ``decode_output``: a
         factory without these needs False.

@@ -109,18 +109,21 @@ def target_distribution(q: Tensor, kind: str = "dec", focus: float = 2.0) -> Ten
     ----------
     q : Tensor of shape (n, n_clusters)
         Soft assignments of *all* samples: the frequencies are those of the data, not of a batch.
-    kind : {"dec", "printed", "assigned", "posterior"}, default="dec"
+    kind : {"dec", "sharpened", "printed", "assigned", "posterior"}, default="dec"
         What the squared assignments are divided by: the soft frequency ``u_j = Σ_i q_ij`` alone
-        ("dec"), or ``u_j + v_j`` with v of :func:`frequency_penalty` summed over all samples
-        ("printed"), over those assigned to j ("assigned"), or by their share ("posterior").
+        ("dec"), nothing ("sharpened"), or ``u_j + v_j`` with v of :func:`frequency_penalty` summed
+        over all samples ("printed"), over those assigned to j ("assigned"), or by their share
+        ("posterior").
     focus : float, default=2.0
-        γ of eq. 5; without effect for "dec".
+        γ of eq. 5; without effect for "dec" and "sharpened".
 
     Returns
     -------
     Tensor of shape (n, n_clusters)
         Rows sum to 1.
     """
+    if kind == "sharpened":
+        return harden_assignment(q, torch.ones_like(q[0]))
     frequency = q.sum(0)  # u
     if kind != "dec":
         frequency = frequency + frequency_penalty(q, focus, "all" if kind == "printed" else kind)

@@ -68,7 +68,7 @@ def test_auto_is_so_many_steps_within_bounds(monkeypatch, params, steps, expecte
     assert [_phases.resolve_epochs("auto", None, **each) for each in schedules] == expected
 
 
-@pytest.mark.parametrize("target", ["dec", "printed", "assigned", "posterior"])
+@pytest.mark.parametrize("target", ["dec", "sharpened", "printed", "assigned", "posterior"])
 @pytest.mark.parametrize("pooling", [True, False])
 @pytest.mark.parametrize("init", ["kmeans", "gmm"])
 def test_separated_blobs_are_found(blobs, target, pooling, init):

@@ -19,7 +19,7 @@ from skdeepclust.objectives import (
     target_distribution,
 )
 
-KINDS = ["dec", "printed", "assigned", "posterior"]
+KINDS = ["dec", "sharpened", "printed", "assigned", "posterior"]
 OVERS = ["all", "assigned", "posterior"]
 ALPHAS = [0.3, 1.0, 2.5, 9.0]
 N, K, D = 7, 3, 4
@@ -54,7 +54,9 @@ def loop_penalty(q, focus, over):
 def loop_target(q, kind, focus):
     n, n_clusters = q.shape
     frequency = [sum(q[i, j] for i in range(n)) for j in range(n_clusters)]
-    if kind != "dec":
+    if kind == "sharpened":
+        frequency = [1.0] * n_clusters
+    elif kind != "dec":
         v = loop_penalty(q, focus, {"printed": "all"}.get(kind, kind))
         frequency = [u + extra for u, extra in zip(frequency, v, strict=True)]
     p = np.zeros_like(q)
@@ -240,6 +242,7 @@ def test_target_takes_from_the_frequent_cluster(imbalanced):
     """A sample between the clusters goes to the rarer one, further with the printed frequency."""
     q = torch.cat([imbalanced, torch.tensor([[0.5, 0.5]], dtype=torch.float64)])
     assert target_distribution(q, "dec")[-1, 1] > 0.5
+    assert target_distribution(q, "sharpened")[-1, 1] == 0.5
     # v is larger for the rare cluster, which therefore gets less than in DEC.
     assert target_distribution(q, "printed")[-1, 1] < 0.5
 
