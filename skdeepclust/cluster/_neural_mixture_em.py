@@ -217,10 +217,9 @@ class NeuralMixtureEM(SearchingClusterer):
           ``augment="auto"``, the clusters of a Gaussian mixture on ten principal components if
           they lie apart, since the warp might undo what tells them. Where there are none, or such
           as are empty or outliers, it is "random", but for the last of the networks that
-          ``n_networks="auto"`` compares. Of vectors with more than twenty features, and of images
-          of which copies tell next to nothing after such a search, clusters along as many
-          components of equal variance take the place of others where neighbours there tell far more
-          of them.
+          ``n_networks="auto"`` compares. Of vectors, and of images of which copies tell next to
+          nothing after such a search, clusters along such components of equal variance take the
+          place of others where neighbours there tell far more of them.
 
         The units of the columns count. With given clusters ``n_starts``, ``n_networks`` and
         ``start_epochs`` have no use, and in the EM step ``temperature`` has none.

@@ -415,12 +415,15 @@ def whitened_start(
     def told_better(labels: Tensor) -> bool:
         return whitened.told(labels, n_clusters) > told_before(labels)
 
+    def best_told(rows: np.ndarray, by: NeighborInformation) -> Tensor:
+        rows = torch.from_numpy(rows.astype(np.float32)).to(found.device)
+        return start_responsibilities("auto", rows, n_clusters, rng, by)
+
     # All starts take as long as those before; k-means tells soon whether it is worth it.
     kmeans = _kmeans(part[:, kept] / scale, n_clusters, rng)
     if not told_better(torch.from_numpy(by_batches(kmeans.predict, z)).long()):
         return None
-    rows = torch.from_numpy(z.astype(np.float32)).to(found.device)
-    start = start_responsibilities("auto", rows, n_clusters, rng, whitened)
+    start = best_told(z, whitened)
     labels = start.argmax(1)
     if not told_better(labels):
         return None
@@ -429,9 +432,13 @@ def whitened_start(
         whitened.told(labels, n_clusters),
         told_of_gaussian(np.ones_like(scale), size, n_clusters, rng),
     )
-    before, chance_before = told_before(found), told_of_gaussian(scale, size, n_clusters, rng)
+    before, times = told_before(found), TIMES_AS_MUCH
+    if X.shape[1] <= START_COMPONENTS:
+        # An embedding may know of clusters that neighbours in the data tell badly beside others.
+        before = max(before, told_before(best_told(coordinates, along_them).argmax(1)))
+        times = TIMES_OF_FEW_COLUMNS
+    chance_before = told_of_gaussian(scale, size, n_clusters, rng)
     # Each as a share of what chance leaves, which of few samples may be nothing.
-    times = TIMES_AS_MUCH if X.shape[1] > START_COMPONENTS else TIMES_OF_FEW_COLUMNS
     more = (told - chance) * (1 - chance_before)
     enough = times * (before - chance_before) * (1 - chance)
     better = more > enough and told - chance > LEAST_TOLD * (1 - chance)

@@ -137,19 +137,28 @@ def test_what_other_components_have_to_tell(views, kept, chance, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("n_features", "before", "kept"),
-    # Of what chance leaves 0.75 is told there, and 0.46 or 0.48 before.
-    [(20, 0.785, True), (20, 0.79, False), (21, 0.785, False)],
+    ("n_features", "found", "plain", "kept"),
+    [
+        # Of what chance leaves 0.75 is told there, and 0.46 or 0.48 before.
+        (20, 0.785, 0.3, True),
+        (20, 0.79, 0.3, False),
+        (21, 0.785, 0.3, False),
+        # Of few columns the best along the components as they are counts, too.
+        (20, 0.3, 0.785, True),
+        (20, 0.3, 0.79, False),
+        (21, 0.3, 0.79, True),
+    ],
 )
-def test_of_few_columns_they_need_tell_less(n_features, before, kept, monkeypatch):
-    views = [(0.5, 0.8), (0.4, 0.7, before), (0.4, 0.7, 0.3)]
+def test_of_few_columns_they_need_tell_less(n_features, found, plain, kept, monkeypatch):
+    views = [(0.5, 0.8), (0.4, 0.7, found, plain), (0.4, 0.7, 0.3, 0.3)]
     assert looks_there(views, (0.2, 0.6), n_features, monkeypatch) == kept
 
 
 def looks_there(views, chance, n_features, monkeypatch):
     """Whether clusters along components of equal variance are taken."""
     kmeans, start, found = torch.tensor([0, 0, 1]), torch.eye(2)[[0, 1, 1]], torch.tensor([1, 0, 1])
-    asked = [str(labels) for labels in (kmeans, start.argmax(1), found)]
+    plain = torch.eye(2)[[0, 1, 0]]
+    asked = [str(labels) for labels in (kmeans, start.argmax(1), found, plain.argmax(1))]
 
     class Information:
         chosen, neighbors = torch.arange(3), "there"
@@ -163,7 +172,8 @@ def looks_there(views, chance, n_features, monkeypatch):
     whitened, along, data = map(Information, views)
     by_scale = iter([whitened, along])
     monkeypatch.setattr(_start, "NeighborInformation", lambda *_, **__: next(by_scale))
-    monkeypatch.setattr(_start, "start_responsibilities", lambda *_: start)
+    starts = iter([start, plain])
+    monkeypatch.setattr(_start, "start_responsibilities", lambda *_: next(starts))
     monkeypatch.setattr(_start.KMeans, "predict", lambda *_: kmeans.numpy())
     monkeypatch.setattr(
         _start, "told_of_gaussian", lambda scale, *_: chance[int((scale != 1).any())]
