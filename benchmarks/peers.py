@@ -46,6 +46,7 @@ from ._peers import (
     pca_mixture,
     umap_hdbscan,
     umap_mixture,
+    whitened_kmeans,
 )
 from ._record import device, load, path_of, run
 
@@ -144,6 +145,7 @@ def ours(Estimator, **params):
 METHODS = {
     "KMeans": Method(kmeans),
     "PCA + GaussianMixture": Method(pca_mixture),
+    "whitened PCA + KMeans": Method(whitened_kmeans),
     "UMAP + GaussianMixture": Method(umap_mixture),
     "UMAP + HDBSCAN": Method(umap_hdbscan),
     "autoencoder + GaussianMixture": Method(AutoencoderMixture),
@@ -182,6 +184,8 @@ def pairs(names, only):
             # And there warps start no game that "projection" leaves alone.
             of_images = "affine" in method or "projection" in method
             if (table and of_images) or (dense and "mlp" in method):
+                continue
+            if not table and "whitened" in method:  # for pictures see the recipes
                 continue
             # One set tells whether the peers' longer training is what they lose time by.
             if "shorter" not in method or data == PICTURED:
