@@ -250,7 +250,7 @@ def test_kmeans_of_constants():
     ("shape", "params", "asked", "elsewhere"),
     [
         ((5,), {}, True, True),
-        ((3,), {}, False, False),  # as many as the embedding has
+        ((3,), {}, False, True),  # as many as the embedding has
         ((5,), {"init": "gmm"}, False, False),
         ((5,), {"init": KMeans(2)}, False, False),
         ((2, 8, 8), {}, False, True),

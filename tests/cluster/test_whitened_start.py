@@ -38,8 +38,8 @@ def of_a_shared_size(seed=0):
     random, y, growth = rng(seed), np.arange(400) % 3, np.linspace(0.6, 1.0, 5)
     shape = random.normal(size=(3, 5))
     shape -= np.outer(shape @ growth, growth) / (growth @ growth)
-    size = 3 * random.normal(size=(400, 1)) * growth
-    return size + 1.2 * shape[y] + 0.15 * random.normal(size=(400, 5)), y
+    size = 8 * random.normal(size=(400, 1)) * growth
+    return size + 1.5 * shape[y] + 0.25 * random.normal(size=(400, 5)), y
 
 
 def cut_by_kmeans(X, n_clusters):
