@@ -57,7 +57,7 @@ TIMES_AS_MUCH = 2.5
 # was 2.2 times and more for crabs, whose size hides what they are, and 1.5 and less for tables that
 # became better or worse by it.
 TIMES_OF_FEW_COLUMNS = 1.6
-# Where less than that share of what chance leaves is told, as in clouds without clusters (.13 and
+# Where less than that share of what chance leaves is told, as in clouds without clusters (.18 and
 # less in trials), others are no better; of those worth taking it was .26 and more.
 LEAST_TOLD = 0.2
 # Clouds that chance is the mean of, where they are small.
