@@ -432,17 +432,23 @@ def whitened_start(
         whitened.told(labels, n_clusters),
         told_of_gaussian(np.ones_like(scale), size, n_clusters, rng),
     )
-    before, times = told_before(found), TIMES_AS_MUCH
-    if X.shape[1] <= START_COMPONENTS:
-        # An embedding may know of clusters that neighbours in the data tell badly beside others.
-        before = max(before, told_before(best_told(coordinates, along_them).argmax(1)))
-        times = TIMES_OF_FEW_COLUMNS
+    if told - chance <= LEAST_TOLD * (1 - chance):
+        return None
+    few = X.shape[1] <= START_COMPONENTS
+    times = TIMES_OF_FEW_COLUMNS if few else TIMES_AS_MUCH
     chance_before = told_of_gaussian(scale, size, n_clusters, rng)
-    # Each as a share of what chance leaves, which of few samples may be nothing.
-    more = (told - chance) * (1 - chance_before)
-    enough = times * (before - chance_before) * (1 - chance)
-    better = more > enough and told - chance > LEAST_TOLD * (1 - chance)
-    return (start, whitened.neighbors) if better else None
+
+    def told_far_better_than(others: Tensor) -> bool:
+        # Each as a share of what chance leaves, which of few samples may be nothing.
+        more = (told - chance) * (1 - chance_before)
+        return more > times * (told_before(others) - chance_before) * (1 - chance)
+
+    if not told_far_better_than(found):
+        return None
+    # An embedding may know of clusters that neighbours in the data tell badly beside others.
+    if few and not told_far_better_than(best_told(coordinates, along_them).argmax(1)):
+        return None
+    return start, whitened.neighbors
 
 
 def told_of_gaussian(

@@ -37,21 +37,20 @@ class StatDECModule(SelfTrainingModule):
         self, x: Tensor, code: Tensor, divergence: Tensor | float, log_q: Tensor | None = None
     ) -> Tensor:
         """The error, and of a variational autoencoder the negative ELBO on the same scale."""
-        labels = None
-        if self.pooling is not None and log_q is not None:
-            labels = log_q.max(1).indices  # argmax takes four times as long on how log_q lies
-        x_hat = self._decode_code(code, labels)
+        x_hat = self._decode_code(code, log_q)
         return F.mse_loss(x_hat, self.standardize(x)) + divergence * 2 / x[0].numel()
 
-    def _decode_code(self, code: Tensor, labels: Tensor | None) -> Tensor:
-        if self.pooling is None or labels is None:
+    def _decode_code(self, code: Tensor, q: Tensor | None) -> Tensor:
+        """By assignments or their logarithms; without them as if there were no pooling."""
+        if self.pooling is None or q is None:
             return self.through(self.autoencoder.decode, code)
+        labels = q.max(1).indices  # argmax takes four times as long on how logarithms lie
         hidden = self.pooling(self.through(self.autoencoder.decode_hidden, code), labels)
         return self.through(self.autoencoder.decode_output, hidden)
 
     def reconstruct(self, z: Tensor) -> Tensor:
         """From embeddings to samples in standardised units."""
-        return self._decode_code(self.latent_map.inverse(z), self.soft_assign(z).argmax(1))
+        return self._decode_code(self.latent_map.inverse(z), self.soft_assign(z))
 
     def decode(self, z: Tensor) -> Tensor:
         return self.standardize.inverse(self.reconstruct(z))

@@ -122,6 +122,23 @@ def test_score_is_the_bound_per_unit_of_the_data(blobs, fitted):
     np.testing.assert_allclose(fitted.score_samples(X), expected, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.parametrize("prior_weight", [0.5, 2.0])
+def test_loss_is_the_negative_bound_per_feature(blobs, prior_weight):
+    """Of standardised samples, its mean over the batch, from the module's parts in numpy."""
+    module = small(prior_weight=prior_weight).fit(blobs[0]).module_
+    X = torch.tensor(blobs[0][:20], dtype=torch.float32)
+    with torch.no_grad():
+        mean, log_variance = module.posterior(X)
+        noise = torch.randn(mean.shape, generator=torch.Generator().manual_seed(5))
+        decoded = module.autoencoder.decode(mean + (log_variance / 2).exp() * noise).numpy()
+        divergence = gaussian_kl(mean, log_variance).sum(1).numpy()
+        found = module.pretraining_loss(X, torch.Generator().manual_seed(5))
+        s, std = module.standardize(X).numpy(), module.error_variance.sqrt().item()
+    bound = stats.norm(decoded, std).logpdf(s).sum(1) - prior_weight * divergence
+    assert found.shape == ()
+    assert found.item() == pytest.approx(-bound.mean() / X.shape[1], rel=1e-4)
+
+
 def test_score_tells_what_the_model_has_not_seen(blobs, fitted):
     X, _ = blobs
     rng = np.random.RandomState(0)

@@ -468,6 +468,20 @@ def test_every_network_serves(noisy_patterns, network, variational):
     np.testing.assert_allclose(back, model.reconstruct(images), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize("shape", [(5,), (2, 4, 4)])
+def test_loss_is_the_mean_square_of_the_error(shape):
+    """In standardised units, over all features of all samples."""
+    X = np.random.RandomState(0).normal(size=(60, *shape)).astype(np.float32)
+    module = small().fit(X).module_
+    with torch.no_grad():
+        s = module.standardize(torch.from_numpy(X))
+        back = module.autoencoder.decode(module.autoencoder.encode(s)).numpy()
+        found = module.pretraining_loss(torch.from_numpy(X), torch.Generator())
+    expected = np.mean([(a - b) ** 2 for a, b in zip(s.numpy().flat, back.flat, strict=True)])
+    assert found.shape == ()
+    assert found.item() == pytest.approx(expected, rel=1e-5)
+
+
 def test_variational_loss_is_the_error_and_the_divergence(blobs):
     """With a unit variance, 2 / d times the negative ELBO, up to a constant."""
     X = torch.tensor(blobs[0], dtype=torch.float32)
