@@ -9,7 +9,7 @@ ignores. All other commands keep theirs in ``benchmarks/results``, where ours ar
     python -m benchmarks papers --budget quick      the papers' rows on subsets; default, full
     python -m benchmarks engine                     against bare torch loops and ClustPy; growth
     python -m benchmarks selection                  scores against accuracy; numbers of clusters
-    python -m benchmarks tables                     the tables, the picture, the README's part
+    python -m benchmarks tables                     the tables, also of README and docs; a picture
 
 A run whose file is there is not run again; one that was interrupted leaves none.
 """
@@ -41,7 +41,7 @@ def tables() -> None:
     peers.table()
     selection.table()
     engine.table()
-    if results() == COMMITTED:  # the README's figures, of a CPU
+    if results() == COMMITTED:  # the figures of README and docs, of a CPU
         readme.main()
 
 

@@ -1,5 +1,5 @@
-"""The README's tables and its picture, from the files in ``results``; by ``python -m benchmarks
-tables``."""
+"""The tables of the README and of where_it_stands.md in the docs, and the picture, from the files
+in ``results``; by ``python -m benchmarks tables``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from . import peers, recipes
 from ._record import load, runs_of
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "where_it_stands.md")
 PICTURE = ROOT / "docs" / "accuracy_and_time.png"
 BEGIN, END = "<!-- {}: begin -->", "<!-- {}: end -->"
 
@@ -120,7 +120,7 @@ def _row(records, experiment: str, method: str, shown: str) -> str:
     cells = [f"{_median(runs, k):.3f}" for k in ("acc", "nmi", "recall")]
     seconds = f"{_median(runs, 'seconds'):.0f}"
     if any(run["machine"]["torch_threads"] == 1 for run in runs):
-        seconds += "¹"  # the README says below the table what that means
+        seconds += "¹"  # the page says below the table what that means
     return f"{shown} | {len(runs)} | {' | '.join(cells)} | {seconds} |"
 
 
@@ -174,7 +174,6 @@ def _median(runs, key: str) -> float:
 
 
 def main() -> None:
-    text = README.read_text(encoding="utf-8")
     tables = {
         "peers": peers_table(),
         "data sets": data_sets(peers.GROUP, peers.FAMILIAR, peers.METHODS),
@@ -182,11 +181,18 @@ def main() -> None:
         "recipes": data_sets(recipes.BENCH.name, recipes.NAMES, [*peers.OURS, *recipes.OTHERS]),
         "benchmarks": table(),
     }
-    for name, content in tables.items():
-        before, rest = text.split(BEGIN.format(name))
-        after = rest.split(END.format(name))[1]
-        text = f"{before}{BEGIN.format(name)}\n{content}\n{END.format(name)}{after}"
-    README.write_text(text, encoding="utf-8")
+    missing = set(tables)
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name, content in tables.items():
+            begin, end = BEGIN.format(name), END.format(name)
+            if begin in text:
+                before, rest = text.split(begin)
+                text = f"{before}{begin}\n{content}\n{end}{rest.split(end)[1]}"
+                missing.discard(name)
+        page.write_text(text, encoding="utf-8")
+    if missing:
+        raise SystemExit(f"no page has a place for the tables {sorted(missing)}")
     peers.picture(PICTURE)
 
 
