@@ -112,8 +112,10 @@ def description(module, name: str) -> str:
 
 def site_links(app, docname: str, source: list[str]) -> None:
     """Links that lead to files of the repository lead to their pages here."""
-    text = source[0].replace("(../benchmarks/results/", "(results/")
-    source[0] = re.sub(r"\(\.\./examples/(plot_\w+)\.py\)", r"(auto_examples/\1.rst)", text)
+    text = re.sub(r"\(\.\./((?:\.\./)*)benchmarks/results/", r"(\1results/", source[0])
+    source[0] = re.sub(
+        r"\(\.\./((?:\.\./)*)examples/(plot_\w+)\.py\)", r"(\1auto_examples/\2.rst)", text
+    )
 
 
 # Of what estimators inherit from scikit-learn: the others' docstrings refer to its own guide.

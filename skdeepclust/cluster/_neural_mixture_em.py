@@ -329,7 +329,7 @@ class NeuralMixtureEM(SearchingClusterer):
     On 10,000 MNIST digits (three seeds) EM alone had a median accuracy of .986, the two-fold
     objective .973 in 1.7 times the time, and consistency alone .26. Figures are in
     ``benchmarks/results/neural_mixture_em.md``, further differences from the paper in
-    ``docs/neural_mixture_em.md``.
+    ``docs/notes/neural_mixture_em.md``.
 
     References
     ----------

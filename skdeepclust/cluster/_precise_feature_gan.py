@@ -393,7 +393,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     The paper's λ = 100 is for 900,000 steps. On the ring of eight blobs λ = 1 finds them within
     500, where λ = 10 loses some; figures, and where the method does not find what it should in so
-    few steps, are in ``docs/precise_feature_gan.md``.
+    few steps, are in ``docs/notes/precise_feature_gan.md``.
 
     References
     ----------

@@ -294,7 +294,7 @@ class StatDEC(SelfTrainingClusterer):
     shrank to a sample or three. "sharpened" helps: at ratio 100 it had .652 where "dec" had .598
     (medians), and more in each of the five seeds; on tables the two are level in the mean. Figures
     are in ``benchmarks/results/stat_dec.md``, further differences from the paper in
-    ``docs/stat_dec.md``.
+    ``docs/notes/stat_dec.md``.
 
     References
     ----------

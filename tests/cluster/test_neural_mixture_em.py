@@ -624,12 +624,13 @@ def test_joined_starts_find_classes_of_unequal_sizes(monkeypatch):
             anew = self._unsupervised_scores(run, run.module.mixture)[0].item()
             remembered.append((score, anew))
 
-    quick = {"n_starts": 8, "start_epochs": 40, "max_epochs": 10, "batch_size": 42}
-    model = Spy(3, n_networks=2, augment="affine", random_state=0, **quick).fit(X)
+    # Warps of so small pictures are learned or not as numbers are rounded; what is darker is.
+    quick = {"n_starts": 16, "start_epochs": 40, "max_epochs": 10, "batch_size": 42}
+    model = Spy(3, n_networks=2, augment=lambda x: 0.8 * x, random_state=0, **quick).fit(X)
     assert adjusted_rand_score(y, ends[1]) == 1
     share = sizes / sizes.sum()
     assert max(searches(model)[1]) == pytest.approx(-(share * np.log(share)).sum(), abs=0.05)
-    starts = [sides for sides in compared if sides[0].shape[1] == 8]
+    starts = [sides for sides in compared if sides[0].shape[1] == 16]
     assert [torch.equal(*sides) for sides in starts] == [False] * 2  # some cross a few
     score, anew = remembered[1]  # of the mixture that goes on
     assert score == pytest.approx(anew, abs=0.1)
