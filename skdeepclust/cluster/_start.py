@@ -132,7 +132,7 @@ def start_responsibilities(
 def best_start(starts: list[Tensor], n_clusters: int, information: NeighborInformation) -> Tensor:
     """Of responsibilities (n, n_clusters) those whose clusters tell most; of equals the first."""
     told = [information.told(r.argmax(1), n_clusters) for r in starts]
-    disagreement = information.disagreement
+    disagreement = START_DISAGREEMENT
     if max(told) >= NEARLY_APART:
         # The less is untold where it is least, the more does a neighbour elsewhere speak for a cut.
         odds = max(told) / max(1 - max(told), 1 / len(information.chosen))

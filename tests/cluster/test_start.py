@@ -169,7 +169,8 @@ def test_where_nothing_lies_apart_information_decides():
 
 @pytest.mark.parametrize(("told", "weight"), [(0, 0.5), (0.95, 0.5), (0.96, 2.4), (1, 20)])
 def test_disagreement_counts_by_the_odds_of_what_is_told_best(told, weight):
-    """Of 200 samples no less than one is taken to be untold."""
+    """Of 200 samples no less than one is taken to be untold. By itself it counts half, however much
+    it does among restarts."""
 
     class Information(NeighborInformation):
         def told(self, labels, n_clusters):
@@ -180,7 +181,8 @@ def test_disagreement_counts_by_the_odds_of_what_is_told_best(told, weight):
             return 0.0
 
     starts = [torch.eye(2)[[1, 0]], torch.eye(2)]
-    best_start(starts, 2, Information(np.zeros((200, 1)), START_DISAGREEMENT))
+    for disagreement in (START_DISAGREEMENT, 1.0):
+        best_start(starts, 2, Information(np.zeros((200, 1)), disagreement))
 
 
 def test_outliers_are_no_clusters_beside_others():
