@@ -219,8 +219,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         X = run.rows.X
         if len(self.input_shape_) == 1:
             r = compare_with_components(r, X, run.rng, information)
-            if X.shape[1] > self.latent_dim:  # which may have lost clusters
-                r = compare_with_kmeans(r, X, run.rng, run.information)
+            r = compare_with_kmeans(r, X, run.rng, run.information)
         found = whitened_start(r.argmax(1), X, self.n_clusters, run.rng, information)
         if found is None:
             return r, False

@@ -186,10 +186,10 @@ class StatDEC(SelfTrainingClusterer):
           most 12 clusters. Best is where the clusters of a sample's neighbours, in the data and in
           the embedding, tell most of its own. Where all of them leave clusters of vectors empty or
           a few outliers, the same is sought along the data's leading twenty principal components.
-          Of vectors with more than ``latent_dim`` features, k-means in the data is taken instead
-          where neighbours in the data are told more by it. Clusters along twenty principal
-          components of equal variance, or of fewer columns along all, are taken where neighbours
-          there tell far more of them, and P stays what they are;
+          Of vectors, k-means in the data is taken instead where neighbours in the data are told
+          more by it. Clusters along twenty principal components of equal variance, or of fewer
+          columns along all, are taken where neighbours there tell far more of them, and P stays
+          what they are;
         - a scikit-learn clusterer that finds ``n_clusters`` clusters in the embedding.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.

@@ -252,13 +252,13 @@ def test_kmeans_of_constants():
     ("shape", "params", "asked", "elsewhere"),
     [
         ((5,), {}, True, True),
-        ((3,), {}, False, True),  # as many as the embedding has
+        ((3,), {}, True, True),  # as many as the embedding has
         ((5,), {"init": "gmm"}, False, False),
         ((5,), {"init": KMeans(2)}, False, False),
         ((2, 8, 8), {}, False, True),
     ],
 )
-def test_vectors_that_the_embedding_narrows_are_compared(
+def test_kmeans_in_vectors_is_compared_with_the_start(
     Estimator, shape, params, asked, elsewhere, monkeypatch
 ):
     answer, found, then = torch.eye(2)[torch.arange(60) % 2], [], []
