@@ -125,14 +125,13 @@ class NeighborInformation:
     """What the cluster of a sample and that of a neighbour tell of each other, in nats.
 
     ``I(c; c') - β H(c | c')`` of :func:`~skdeepclust.objectives.comparable_information`, the copy
-    of a sample being one of its nearest others. As many samples given are the same ones taken.
+    of a sample being one of its nearest others. β, the weight of disagreement, is the question's:
+    restarts and starts ask for different ones. As many samples given are the same ones taken.
 
     Parameters
     ----------
     X : ndarray of shape (n, n_features)
         Samples, or their embeddings; searched for neighbours once, at the first question.
-    disagreement : float >= 0, default=1.0
-        β.
     beside : NeighborInformation, optional
         Of the same samples, seen otherwise: its neighbours count as much as those in X.
     chosen : Tensor of shape (n_chosen,), int64, optional
@@ -143,11 +142,10 @@ class NeighborInformation:
     def __init__(
         self,
         X: np.ndarray,
-        disagreement: float = DISAGREEMENT,
         beside: NeighborInformation | None = None,
         chosen: Tensor | None = None,
     ):
-        self.X, self.disagreement, self.beside = X, disagreement, beside
+        self.X, self.beside = X, beside
         self._neighbors: Tensor | None = None
         # What takes their place where those in X would speak against the clusters that others tell.
         self.replacement: Tensor | None = None
@@ -193,13 +191,14 @@ class NeighborInformation:
         theirs = cluster[self.neighbors]
         return pair_shares(cluster.repeat_interleave(theirs.shape[1]), theirs.flatten(), n_clusters)
 
-    def __call__(self, labels: Tensor, n_clusters: int, disagreement: float | None = None) -> float:
+    def __call__(
+        self, labels: Tensor, n_clusters: int, disagreement: float = DISAGREEMENT
+    ) -> float:
         """Of labels (n,), int64: at most ``log(n_clusters)``; 0 for one sample, which has no
-        neighbours. With another β, where one is given."""
+        neighbours."""
         if len(self.chosen) < 2:
             return 0.0
-        penalty = self.disagreement if disagreement is None else disagreement
-        return comparable_information(self.joint(labels, n_clusters), penalty).item()
+        return comparable_information(self.joint(labels, n_clusters), disagreement).item()
 
     def told(self, labels: Tensor, n_clusters: int) -> float:
         """How much of what a sample's cluster has to tell a neighbour's tells, from 0 to 1; 0 with
@@ -213,6 +212,8 @@ class NeighborInformation:
         information = joint_information(joint)
         return (information / entropy(share)).item() if information > 0 else float(n_clusters == 1)
 
-    def closest(self, labels: Tensor, n_clusters: int) -> tuple[int, int]:
+    def closest(
+        self, labels: Tensor, n_clusters: int, disagreement: float = DISAGREEMENT
+    ) -> tuple[int, int]:
         """The two of the clusters whose union leaves most information."""
-        return closest_clusters(self.joint(labels, n_clusters), self.disagreement)
+        return closest_clusters(self.joint(labels, n_clusters), disagreement)

@@ -27,7 +27,7 @@ from ..objectives import (
 )
 from ..training import INFERENCE_BATCH, make_augmentation, sent
 from ._base import BaseDeepClusterer, ClusteringModule, ReconstructionMixin
-from ._neighbors import START_DISAGREEMENT, NeighborInformation
+from ._neighbors import NeighborInformation
 from ._phases import resolve_epochs, steps_per_epoch, train_phase
 from ._pretraining import pretrain_end_to_end
 from ._revival import revive_empty
@@ -191,7 +191,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         z = run.map(module.embed)
         # Neighbours in the data err where these hold more than classes, those in the embedding
         # where it has lost some; starts that are alike in one view differ in the other.
-        information = NeighborInformation(z.cpu().numpy(), START_DISAGREEMENT, run.information)
+        information = NeighborInformation(z.cpu().numpy(), run.information)
         with run.net.progress_line("start"):
             r = start_responsibilities(self.init, z, self.n_clusters, run.rng, information)
             r, kept = self._look_in_data(run, r, information)

@@ -110,10 +110,11 @@ def start_responsibilities(
             # The parts of a class whose samples vary may lie further apart than two others: a cut
             # into K then tells the former and not the latter, and one into K + 1 tells both.
             first, *finer = agreed_mixtures(z, n_clusters, rng, regularization)
-            return [
-                first,
-                *(unite(r, *information.closest(r.argmax(1), n_clusters + 1)) for r in finer),
-            ]
+
+            def closest(r: Tensor) -> tuple[int, int]:
+                return information.closest(r.argmax(1), n_clusters + 1, START_DISAGREEMENT)
+
+            return [first, *(unite(r, *closest(r)) for r in finer)]
 
         def clusterer(init) -> Tensor:
             found = _responsibilities_of(init, z.cpu().numpy(), n_clusters, rng)
@@ -264,7 +265,7 @@ def components_start(
     """
     _, along = principal_components(X, START_COMPONENTS, n_clusters, rng)
     z = by_batches(lambda rows: along(rows).astype(np.float32), X)
-    along_too = NeighborInformation(z, START_DISAGREEMENT, information)
+    along_too = NeighborInformation(z, information)
     z = torch.from_numpy(z).to(device)
     return start_responsibilities("auto", z, n_clusters, rng, along_too), along_too
 
@@ -404,8 +405,7 @@ def whitened_start(
     coordinates = by_batches(lambda rows: along(rows)[:, kept], X)
     z = coordinates / scale
     whitened, along_them = (
-        NeighborInformation(each, START_DISAGREEMENT, chosen=information.chosen)
-        for each in (z, coordinates)
+        NeighborInformation(each, chosen=information.chosen) for each in (z, coordinates)
     )
 
     def told_before(labels: Tensor) -> float:

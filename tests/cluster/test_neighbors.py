@@ -64,16 +64,16 @@ def test_which_two_are_closest_depends_on_what_disagreement_costs():
     rng = np.random.RandomState(0)
     labels = np.repeat(range(4), (300, 300, 10, 10))
     X = np.array([[0, 0], [2.5, 0], [40, 0], [80, 0]])[labels] + rng.standard_normal((620, 2))
-    found = set()
+    told, found = NeighborInformation(X.astype(np.float32)), set()
     for disagreement in (0.0, 9.0):
-        told = NeighborInformation(X.astype(np.float32), disagreement)
 
-        def left(pair, told=told):
+        def left(pair, disagreement=disagreement):
             united = np.where(labels == pair[1], pair[0], labels)
-            return told(torch.as_tensor(np.unique(united, return_inverse=True)[1]), 3)
+            there = torch.as_tensor(np.unique(united, return_inverse=True)[1])
+            return told(there, 3, disagreement)
 
         best = max(itertools.combinations(range(4), 2), key=left)
-        assert told.closest(torch.as_tensor(labels), 4) == best
+        assert told.closest(torch.as_tensor(labels), 4, disagreement) == best
         found.add(best)
     assert found == {(2, 3), (0, 1)}
 

@@ -64,8 +64,12 @@ class Asked(NeighborInformation):
         self.times += 1
         return super().told(labels, n_clusters)
 
-    def __call__(self, labels, n_clusters, disagreement=None):
+    def __call__(self, labels, n_clusters, disagreement):
         return self.sign * super().__call__(labels, n_clusters, disagreement)
+
+    def closest(self, labels, n_clusters, disagreement):
+        assert disagreement == 0.5
+        return super().closest(labels, n_clusters, disagreement)
 
 
 def start(init, Z, n_clusters, sign=1):
@@ -100,8 +104,9 @@ def test_unequal_clusters_that_lie_apart(init):
     """A cut of the largest has more information, though many neighbours cross it."""
     Z, y = make_blobs([800, 80, 20], 4, centers=None, random_state=3)
     cut = np.where(y == 0, Z[:, 0] > np.median(Z[y == 0, 0]), 2)
-    information = NeighborInformation(Z, START_DISAGREEMENT)
-    assert information(torch.from_numpy(cut), 3) > information(torch.from_numpy(y), 3)
+    information = NeighborInformation(Z)
+    told = [information(torch.from_numpy(each), 3, START_DISAGREEMENT) for each in (cut, y)]
+    assert told[0] > told[1]
     r = start_responsibilities(init, torch.from_numpy(Z.astype("f4")), 3, rng(), information)
     assert adjusted_rand_score(y, r.argmax(1)) == 1
 
@@ -112,7 +117,7 @@ def test_many_unequal_clusters_nine_deviations_apart(seed):
     places = np.array([[0, 0], [9, 0], [18, 0], [0, 9], [9, 9], [18, 9], [9, 18]])
     y = np.repeat(np.arange(7), [492, 425, 394, 243, 134, 62, 36])
     Z = places[rng(seed).permutation(7)][y] + rng(seed).normal(size=(len(y), 2))
-    information = NeighborInformation(Z, START_DISAGREEMENT)
+    information = NeighborInformation(Z)
     r = start_responsibilities("auto", torch.from_numpy(Z.astype("f4")), 7, rng(), information)
     assert adjusted_rand_score(y, r.argmax(1)) == 1
 
@@ -151,17 +156,18 @@ def groups_in_a_row(sizes, overlap=0.0):
 def test_few_neighbours_cross_the_cut_of_a_large_cluster(many):
     """Beside what lies apart such a cut is none, however few they are."""
     X, y, cut = groups_in_a_row([20 * many, 20 * many, 500 * many])
-    information = NeighborInformation(X, START_DISAGREEMENT)
+    information = NeighborInformation(X)
     true, other = (torch.eye(3)[torch.from_numpy(labels)] for labels in (y, cut))
     assert information.told(other.argmax(1), 3) > 0.97
-    assert information(other.argmax(1), 3) > information(true.argmax(1), 3)
+    mine, theirs = (information(r.argmax(1), 3, START_DISAGREEMENT) for r in (true, other))
+    assert theirs > mine
     assert best_start([true, other], 3, information) is true
     assert best_start([other, true], 3, information) is true
 
 
 def test_where_nothing_lies_apart_information_decides():
     X, y, cut = groups_in_a_row([100, 100, 2500], overlap=0.05)
-    information = NeighborInformation(X, START_DISAGREEMENT)
+    information = NeighborInformation(X)
     true, other = (torch.eye(3)[torch.from_numpy(labels)] for labels in (y, cut))
     assert information.told(true.argmax(1), 3) < 0.9
     assert best_start([true, other], 3, information) is other
@@ -181,15 +187,14 @@ def test_disagreement_counts_by_the_odds_of_what_is_told_best(told, weight):
             return 0.0
 
     starts = [torch.eye(2)[[1, 0]], torch.eye(2)]
-    for disagreement in (START_DISAGREEMENT, 1.0):
-        best_start(starts, 2, Information(np.zeros((200, 1)), disagreement))
+    best_start(starts, 2, Information(np.zeros((200, 1))))
 
 
 def test_outliers_are_no_clusters_beside_others():
     """However much they tell; where all starts have some, they are compared all the same."""
 
     class Information:
-        disagreement, chosen = START_DISAGREEMENT, range(3)
+        chosen = range(3)
 
         def told(self, labels, n_clusters):
             return 0.0 if len(labels.unique()) == 1 else 0.6
@@ -323,7 +328,7 @@ def test_the_data_are_asked_only_where_the_embedding_has_no_start(monkeypatch):
     """Of groups of every kind what is found in the embedding is as good in the mean."""
     y = np.arange(120) % 3
     X = 8 * np.eye(3)[y] + rng().normal(size=(120, 3))
-    information = NeighborInformation(X, START_DISAGREEMENT, NeighborInformation(X))
+    information = NeighborInformation(X, NeighborInformation(X))
     other = torch.eye(3)[np.where(np.arange(120) % 8, y, 0)]  # tells something, though less
     for without in ([119, 1, 0], [60, 60, 0]):
         r = torch.eye(3)[np.repeat(range(3), without)]
@@ -560,4 +565,5 @@ def test_starts_are_compared_by_neighbours_in_the_embedding_and_in_the_data(Esti
     assert not torch.equal(*views)
     joint = information.joint(labels, 2)
     torch.testing.assert_close(joint, sum(views) / 2)
-    assert information(labels, 2) == pytest.approx(joint_information(joint, 0.5).item())
+    told = information(labels, 2, START_DISAGREEMENT)
+    assert told == pytest.approx(joint_information(joint, 0.5).item())

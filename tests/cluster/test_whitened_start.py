@@ -15,7 +15,7 @@ from skorch.callbacks import Callback
 
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
 from skdeepclust.cluster import _neighbors, _start
-from skdeepclust.cluster._neighbors import START_DISAGREEMENT, NeighborInformation
+from skdeepclust.cluster._neighbors import NeighborInformation
 from skdeepclust.cluster._run import Run, copied
 from skdeepclust.cluster._start import principal_start, told_of_gaussian, whitened_start
 from skdeepclust.exceptions import DeadClusterWarning
@@ -48,7 +48,7 @@ def cut_by_kmeans(X, n_clusters):
 
 
 def as_it_is(X):
-    return NeighborInformation(X, START_DISAGREEMENT)
+    return NeighborInformation(X)
 
 
 @pytest.mark.parametrize("unit", [1e-20, 1.0, 1e15])
