@@ -250,11 +250,10 @@ class PhaseLines(Callback):
 
 def _model_and_data(options: argparse.Namespace) -> tuple:
     estimator = load(options.model, options.device, trusted=options.trust)
-    shape = estimator.input_shape_
     # Images are brought to what fit brought them to.
     data = read_data(
         options.data,
-        image_shape=shape if len(shape) == 3 else (None, None, None),
+        image_shape=estimator._image_shape or (None, None, None),
         drop=_drop(options),
     )
     return estimator, data

@@ -31,6 +31,7 @@ ATTRIBUTES = (
     "n_features_in_",
     "input_shape_",
     "_sample_shape",
+    "_image_shape",
     "_image_dtype",
     "history_",
 )

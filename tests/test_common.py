@@ -15,6 +15,7 @@ import pytest
 import scipy.sparse
 import skorch
 import torch
+import torch.nn.functional as F
 from numpydoc.docscrape import NumpyDocString
 from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
@@ -33,6 +34,7 @@ import skdeepclust
 from skdeepclust.exceptions import DeadClusterWarning
 from skdeepclust.inspection import EmbeddingDisplay
 from skdeepclust.metrics import clustering_accuracy_scorer, silhouette_scorer
+from skdeepclust.networks import MLPAutoencoder
 
 ESTIMATORS = [
     member
@@ -741,3 +743,78 @@ def test_what_other_processes_cannot_reach(name, X, tmp_path):
     model = small(skdeepclust.StatDEC, n_init=2, n_jobs=2, **{name: value})
     with pytest.raises(ValueError, match=f"{name} needs n_jobs=None"):
         model.fit(X)
+
+
+# ----------------------------------------------------------------------------------- large images
+
+
+@pytest.fixture(scope="module")
+def large_images(noisy_patterns):
+    """Of 64 x 64 pixels, in squares of four by four that are one colour."""
+    return noisy_patterns(60, 16).repeat(4, 2).repeat(4, 3)
+
+
+@each
+def test_large_images_are_seen_smaller_and_given_back_large(Estimator, large_images, tmp_path):
+    X, half = large_images, large_images[:, :, ::2, ::2]
+    model = small(Estimator, resolution="auto", max_epochs=5).fit(X)
+    halved = small(Estimator, resolution="full", max_epochs=5).fit(half)
+    assert model.input_shape_ == halved.input_shape_ == (1, 32, 32)
+    assert model.n_features_in_ == 64 * 64
+    model.save(tmp_path / "model")
+    for seen in (model, skdeepclust.load(tmp_path / "model")):
+        assert np.array_equal(seen.labels_, halved.labels_)
+        for method in ("predict", "transform", "predict_proba", "score_samples"):
+            assert np.array_equal(getattr(seen, method)(X), getattr(halved, method)(half)), method
+        given_back = []
+        if hasattr(seen, "reconstruct"):
+            Z = halved.transform(half)
+            given_back = [
+                (seen.reconstruct(X), halved.reconstruct(half)),
+                (seen.inverse_transform(Z), halved.reconstruct(half)),
+            ]
+        if hasattr(seen, "sample"):
+            given_back.append((seen.sample(4)[0], halved.sample(4)[0]))
+        for large, small_ones in given_back:
+            enlarged = F.interpolate(torch.from_numpy(small_ones), (64, 64), mode="bilinear")
+            np.testing.assert_allclose(large, enlarged, atol=1e-6)
+
+
+def test_large_images_in_rows_and_restarts_elsewhere(large_images):
+    rows = large_images.reshape(60, -1)
+    model = small(skdeepclust.StatDEC, n_init=2).fit(large_images)
+    folded = small(skdeepclust.StatDEC, n_init=2, n_jobs=2, input_shape=(1, 64, 64)).fit(rows)
+    assert folded.input_shape_ == model.input_shape_ == (1, 32, 32)
+    assert np.array_equal(folded.transform(rows), model.transform(large_images))
+    assert folded.reconstruct(rows).shape == rows.shape
+
+
+def test_who_looks_at_every_pixel(large_images):
+    def identity(x):
+        return x
+
+    sides = {
+        E.__name__: small(E, max_epochs=1).fit(large_images).input_shape_[1] for E in ESTIMATORS
+    }
+    # A single pixel may be its feature.
+    assert sides == dict.fromkeys(sides, 32) | {"PreciseFeatureGAN": 64}
+    for params in (
+        {"resolution": "full"},
+        {"augment": identity},
+        {"network": lambda shape, latent_dim: MLPAutoencoder(shape, latent_dim, (8,))},
+    ):
+        model = small(skdeepclust.StatDEC, max_epochs=1, **params).fit(large_images)
+        assert model.input_shape_ == (1, 64, 64), params
+    asked = small(skdeepclust.StatDEC, max_epochs=1, resolution=16, augment=identity)
+    assert asked.fit(large_images).input_shape_ == (1, 16, 16)
+
+
+def test_a_resolution_needs_images(X, large_images):
+    model = skdeepclust.StatDEC(3, resolution=16)
+    with pytest.raises(ValueError, match=r"resolution=16 needs images; give input_shape"):
+        model.fit(X)
+    with pytest.raises(ValueError, match=r"'resolution' .* int in the range \[8, inf\)"):
+        clone(model).set_params(resolution=7).fit(large_images)
+    model = small(skdeepclust.StatDEC, max_epochs=1).fit(large_images)
+    with pytest.raises(ValueError, match=r"of shape \(1, 32, 32\); StatDEC was fitted on \(1, 64"):
+        model.predict(large_images[:, :, ::2, ::2])

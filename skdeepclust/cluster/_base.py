@@ -35,12 +35,15 @@ from torch import Tensor, nn
 from .._persistence import save
 from .._sklearn_compat import Interval, StrOptions, warning_filters
 from ..exceptions import DeadClusterWarning
-from ..networks import require_images
+from ..networks import SMALLEST_SIDE, require_images
 from ..training import (
     AUGMENTATIONS,
     Interrupt,
     PhasedNet,
     Rows,
+    average_pixels,
+    choose_sides,
+    enlarge,
     isolated_randomness,
     make_augmentation,
     map_rows,
@@ -90,6 +93,10 @@ class BaseDeepClusterer(
         "network": [str, callable],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "input_shape": ["array-like", None],
+        "resolution": [
+            Interval(Integral, SMALLEST_SIDE, None, closed="left"),
+            StrOptions({"auto", "full"}),
+        ],
         "max_epochs": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "batch_size": [Interval(Integral, 2, None, closed="left"), StrOptions({"auto"})],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -379,15 +386,34 @@ class BaseDeepClusterer(
             raise ValueError(
                 f"n_samples={n} < n_clusters={self.n_clusters}; lower n_clusters or add samples"
             )
-        # What the user and what the network sees: they differ where the rows of a table fold into
-        # images.
+        # What the user gives: they differ where the rows of a table fold into images.
         self._sample_shape = image_shape or (d,)
-        self.input_shape_ = image_shape or (asked if self.input_shape is not None else (d,))
-        is_image = len(self.input_shape_) == 3
+        self._image_shape = image_shape or (asked if self.input_shape is not None else None)
+        is_image = self._image_shape is not None
+        if isinstance(getattr(self, "resolution", None), Integral):
+            require_images(f"resolution={self.resolution!r}", self._image_shape or (d,))
+        # What the network sees.
+        self.input_shape_ = self._seen_shape(array) if is_image else (d,)
         if self.augment not in (None, *self._vector_augmentations):
             require_images(f"augment={self.augment!r}", self.input_shape_)
         self._image_dtype = array.dtype if is_image else None
-        return self._as_rows(array, device)
+        return self._as_rows(self._as_seen(array), device)
+
+    def _seen_shape(self, array: np.ndarray) -> tuple[int, int, int]:
+        """``resolution``, resolved for these images."""
+        resolution = getattr(self, "resolution", "full")
+        if resolution == "auto" and (
+            callable(getattr(self, "network", "")) or callable(self.augment)
+        ):
+            resolution = "full"  # a user's function may be made for the size of their images
+        shape = self._image_shape
+        return shape[0], *choose_sides(resolution, array, shape)
+
+    def _as_seen(self, array: np.ndarray) -> np.ndarray:
+        """The user's samples, in rows, as the network sees them."""
+        if self._image_shape in (None, self.input_shape_):
+            return array
+        return average_pixels(array, self._image_shape, self.input_shape_[1:])
 
     def _validate_new_data(self, X) -> Rows:
         array, _ = self._as_array(X, reset=False)
@@ -398,7 +424,7 @@ class BaseDeepClusterer(
                 f"are not; convert X as the training data was"
             )
         self.module_.to(device := resolve_device(self.device))
-        return self._as_rows(array, device)
+        return self._as_rows(self._as_seen(array), device)
 
     def _as_array(self, X, *, reset: bool) -> tuple[np.ndarray, tuple[int, ...] | None]:
         """X as a 2-D float32 or uint8 array, and the shape of its images if it holds some."""
@@ -415,10 +441,10 @@ class BaseDeepClusterer(
                 f"Found array with dim 3 and shape {tuple(X.shape)}; expected (n_samples, "
                 "n_features) or (n_samples, C, H, W): for grey images give X[:, None]"
             )
-        if not reset and image_shape not in (None, self.input_shape_):
+        if not reset and image_shape not in (None, self._image_shape):
             raise ValueError(
                 f"X holds images of shape {image_shape}; {type(self).__name__} was fitted on "
-                f"{self.input_shape_}"
+                f"{self._image_shape or self._sample_shape}"
             )
         with warning_filters:
             array = validate_data(self, X, reset=reset, dtype=FLOAT_OR_BYTE, order="C")
@@ -427,6 +453,7 @@ class BaseDeepClusterer(
         return array, image_shape
 
     def _as_rows(self, array: np.ndarray, device: torch.device) -> Rows:
+        """What the network sees, in batches."""
         scale = 1 / 255 if self._image_dtype == np.uint8 else 1.0
         return Rows(array, self.input_shape_, scale, device)
 
@@ -547,11 +574,19 @@ class BaseDeepClusterer(
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "labels_")
 
-    def _as_samples(self, decoded: np.ndarray) -> np.ndarray:
-        """What a network gives, in the shape that ``fit`` was given."""
+    def _as_large(self, x: Tensor) -> Tensor:
+        """What a network gives, as large as the user's images."""
+        if self._image_shape in (None, self.input_shape_):
+            return x
+        return enlarge(x, self._image_shape[1:])
+
+    def _as_samples(self, make: Callable[[Tensor], Tensor], rows: Rows) -> np.ndarray:
+        """What the network makes of rows, in the shape that ``fit`` was given."""
+        size = math.prod(self._sample_shape)
+        found = _mapped(lambda row: self._as_large(make(row)), self.module_, rows, size)
         if self._image_dtype == np.uint8:  # a Gaussian decoder knows of no bounds
-            decoded.clip(0, 1, out=decoded)
-        return decoded.reshape(-1, *self._sample_shape)
+            found.clip(0, 1, out=found)
+        return found.reshape(-1, *self._sample_shape)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -665,9 +700,7 @@ class ReconstructionMixin:
                 "transform returns"
             )
         self.module_.to(device := resolve_device(self.device))
-        rows = Rows(Z, Z.shape[1:], 1.0, device)
-        decoded = _mapped(self.module_.decode, self.module_, rows, math.prod(self.input_shape_))
-        return self._as_samples(decoded)
+        return self._as_samples(self.module_.decode, Rows(Z, Z.shape[1:], 1.0, device))
 
     def reconstruct(self, X):
         """Each sample as the network gives it back.
@@ -682,9 +715,8 @@ class ReconstructionMixin:
             In the shape that ``fit`` was given; images of uint8 come back within [0, 1].
         """
         check_is_fitted(self)
-        return self._as_samples(
-            self._infer(lambda x: self.module_.decode(self.module_.embed(x)), X)
-        )
+        rows = self._validate_new_data(X)
+        return self._as_samples(lambda x: self.module_.decode(self.module_.embed(x)), rows)
 
 
 class SamplingMixin:
@@ -730,10 +762,7 @@ class SamplingMixin:
             labels = np.full(n_samples, cluster, dtype=np.int64)
         noise = rng.standard_normal((n_samples, module.noise_dim))
         drawn = np.column_stack([labels, noise]).astype(np.float32)
-        X = _mapped(
-            lambda row: module.generate(row[:, 0].long(), row[:, 1:]),
-            module,
-            Rows(drawn, drawn.shape[1:], 1.0, device),
-            math.prod(self.input_shape_),
-        )
-        return self._as_samples(X), labels
+        rows = Rows(drawn, drawn.shape[1:], 1.0, device)
+        return self._as_samples(
+            lambda row: module.generate(row[:, 0].long(), row[:, 1:]), rows
+        ), labels

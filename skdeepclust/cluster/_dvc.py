@@ -209,6 +209,11 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
     input_shape : (int, int, int) or None, default=None
         ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
         (n_samples, C, H, W) needs none. Convolutions need at least 8 x 8.
+    resolution : {"auto", "full"} or int >= 8, default='auto'
+        Images are averaged over squares of pixels before anything looks at them: as far as both
+        sides keep so many pixels, or for "auto" 28 and nine tenths of the variance between images
+        are kept; for "auto" those of less than 56 pixels stay as they are, and so do all where
+        ``network`` or ``augment`` is a callable. "full" averages nothing.
     likelihood : {"auto", "bernoulli", "gaussian"}, default='auto'
         p(x|z): Bernoulli cross-entropy, for data in [0, 1] alone, or a Gaussian whose variance, one
         for all features, is learned. "auto" is "bernoulli" for images in [0, 1], as those of
@@ -304,7 +309,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
     module_ : torch.nn.Module
         The trained network.
     input_shape_ : tuple of int
-        Shape of one sample as the network sees it.
+        Shape of one sample as the network sees it, of images at the ``resolution``.
     n_features_in_ : int
         Features of X; for images C times H times W.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -363,6 +368,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         hidden_dims=None,
         latent_dim=10,
         input_shape=None,
+        resolution="auto",
         likelihood="auto",
         prior_weight=0.03,
         pretrain_epochs="auto",
@@ -393,6 +399,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         self.hidden_dims = hidden_dims
         self.latent_dim = latent_dim
         self.input_shape = input_shape
+        self.resolution = resolution
         self.likelihood = likelihood
         self.prior_weight = prior_weight
         self.pretrain_epochs = pretrain_epochs

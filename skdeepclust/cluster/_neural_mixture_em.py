@@ -175,6 +175,11 @@ class NeuralMixtureEM(SearchingClusterer):
     input_shape : (int, int, int) or None, default=None
         ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
         (n_samples, C, H, W) needs none.
+    resolution : {"auto", "full"} or int >= 8, default='auto'
+        Images are averaged over squares of pixels before anything looks at them: as far as both
+        sides keep so many pixels, or for "auto" 28 and nine tenths of the variance between images
+        are kept; for "auto" those of less than 56 pixels stay as they are, and so do all where
+        ``network`` or ``augment`` is a callable. "full" averages nothing.
     preprocess : {"sobel"} or None, default=None
         "sobel" turns images into grey ones and these into vertical and horizontal edge maps, so
         that clusters cannot be those of colour.
@@ -299,7 +304,7 @@ class NeuralMixtureEM(SearchingClusterer):
     module_ : torch.nn.Module
         The trained network.
     input_shape_ : tuple of int
-        Shape of one sample as the network sees it.
+        Shape of one sample as the network sees it, of images at the ``resolution``.
     n_features_in_ : int
         Features of X; for images C times H times W.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -375,6 +380,7 @@ class NeuralMixtureEM(SearchingClusterer):
         hidden_dims=None,
         latent_dim=32,
         input_shape=None,
+        resolution="auto",
         preprocess=None,
         augment="auto",
         objective="em",
@@ -405,6 +411,7 @@ class NeuralMixtureEM(SearchingClusterer):
         self.hidden_dims = hidden_dims
         self.latent_dim = latent_dim
         self.input_shape = input_shape
+        self.resolution = resolution
         self.preprocess = preprocess
         self.augment = augment
         self.objective = objective

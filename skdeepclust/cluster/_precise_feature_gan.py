@@ -245,6 +245,12 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     input_shape : (int, int, int) or None, default=None
         ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
         (n_samples, C, H, W) needs none.
+    resolution : {"auto", "full"} or int >= 8, default='full'
+        Images are averaged over squares of pixels before anything looks at them: as far as both
+        sides keep so many pixels, or for "auto" 28 and nine tenths of the variance between images
+        are kept; for "auto" those of less than 56 pixels stay as they are, and so do all where
+        ``network`` or ``augment`` is a callable. "full" averages nothing: a single pixel may be the
+        feature.
     cluster_prior : {"auto", "uniform"} or array-like of shape (n_clusters,), default='auto'
         Shares of the clusters, in which their numbers are drawn; scaled to sum to 1. "auto" is
         equal shares, as in the paper, but those of the groups that ``init`` found where they
@@ -364,7 +370,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     module_ : torch.nn.Module
         The trained networks.
     input_shape_ : tuple of int
-        Shape of one sample as the networks see it.
+        Shape of one sample as the networks see it, of images at the ``resolution``.
     n_features_in_ : int
         Features of X; for images C times H times W.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -455,6 +461,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         noise_dim="auto",
         noise_rise=0.0,
         input_shape=None,
+        resolution="full",
         cluster_prior="auto",
         adversarial_loss="auto",
         penalty_weight=1.0,
@@ -485,6 +492,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         self.noise_dim = noise_dim
         self.noise_rise = noise_rise
         self.input_shape = input_shape
+        self.resolution = resolution
         self.cluster_prior = cluster_prior
         self.adversarial_loss = adversarial_loss
         self.penalty_weight = penalty_weight

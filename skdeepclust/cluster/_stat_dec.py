@@ -155,6 +155,11 @@ class StatDEC(SelfTrainingClusterer):
     input_shape : (int, int, int) or None, default=None
         ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
         (n_samples, C, H, W) needs none.
+    resolution : {"auto", "full"} or int >= 8, default='auto'
+        Images are averaged over squares of pixels before anything looks at them: as far as both
+        sides keep so many pixels, or for "auto" 28 and nine tenths of the variance between images
+        are kept; for "auto" those of less than 56 pixels stay as they are, and so do all where
+        ``network`` or ``augment`` is a callable. "full" averages nothing.
     variational : bool, default=False
         Let the encoder give mean and log-variance of a posterior, whose divergence from N(0, I)
         joins L_r; the embedding is the mean. A factory's ``encode`` gives the two side by side.
@@ -269,7 +274,7 @@ class StatDEC(SelfTrainingClusterer):
     module_ : torch.nn.Module
         The trained network.
     input_shape_ : tuple of int
-        Shape of one sample as the network sees it.
+        Shape of one sample as the network sees it, of images at the ``resolution``.
     n_features_in_ : int
         Features of X; for images C times H times W.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -333,6 +338,7 @@ class StatDEC(SelfTrainingClusterer):
         hidden_dims=None,
         latent_dim=10,
         input_shape=None,
+        resolution="auto",
         variational=False,
         pretrain="end_to_end",
         pretrain_epochs="auto",
@@ -365,6 +371,7 @@ class StatDEC(SelfTrainingClusterer):
         self.hidden_dims = hidden_dims
         self.latent_dim = latent_dim
         self.input_shape = input_shape
+        self.resolution = resolution
         self.variational = variational
         self.pretrain = pretrain
         self.pretrain_epochs = pretrain_epochs

@@ -7,11 +7,11 @@ import numpy as np
 
 def holds_images(estimator) -> bool:
     """Whether a fitted estimator's samples are images."""
-    return len(estimator.input_shape_) == 3
+    return estimator._image_shape is not None
 
 
 def as_images(estimator, X) -> np.ndarray:
-    """X in the shape that the network sees, (n, C, H, W)."""
+    """X as images, (n, C, H, W)."""
     if not holds_images(estimator):
         raise ValueError(
             f"{type(estimator).__name__} was fitted on {estimator.input_shape_[0]} features; "
@@ -19,7 +19,7 @@ def as_images(estimator, X) -> np.ndarray:
             "images in rows. ClusterProfilesDisplay shows the clusters of a table"
         )
     X = np.asarray(X)
-    return X.reshape(len(X), *estimator.input_shape_)
+    return X.reshape(len(X), *estimator._image_shape)
 
 
 def gray_limits(images: np.ndarray) -> tuple[float, float]:

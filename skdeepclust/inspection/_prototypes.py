@@ -66,7 +66,7 @@ def synthesize_prototypes(
             optimizer.step()
             if bounds is not None:
                 x.data.clamp_(*bounds)
-    made = (x.detach() * scale + mean).cpu().numpy()
+    made = estimator._as_large(module.standardize.inverse(x.detach())).cpu().numpy()
     return made.reshape(n_clusters, *estimator._sample_shape)
 
 
@@ -137,9 +137,11 @@ class PrototypesDisplay:
         PrototypesDisplay
         """
         _density_module(estimator)
-        shape = estimator.input_shape_
-        if len(shape) != 3:
-            raise ValueError(f"input_shape_={shape}; prototypes can be drawn for images alone")
+        shape = estimator._image_shape
+        if shape is None:
+            raise ValueError(
+                f"input_shape_={estimator.input_shape_}; prototypes can be drawn for images alone"
+            )
         prototypes = synthesize_prototypes(estimator, random_state=random_state)
         chosen = most_relevant_samples(estimator, X, n_samples)
         samples = np.asarray(X)[chosen].reshape(*chosen.shape, *shape)

@@ -159,7 +159,8 @@ class _Page:
         scores = ", ".join(f"{score:.6g}" for score in estimator.restart_scores_)
         return {
             "Samples": f"{n:,}",
-            "Shape of a sample": str(tuple(estimator.input_shape_)),
+            "Shape of a sample": str(tuple(estimator._sample_shape)),
+            "Shape that the network sees": str(tuple(estimator.input_shape_)),
             "Ended": f"{estimator.stop_reason_} after n_iter_={estimator.n_iter_}",
             "Unsupervised score of each restart": scores,
             "Versions": f"skdeepclust {__version__}, torch {torch.__version__}, "

@@ -2,7 +2,13 @@
 
 from ._autoencoders import AUTOENCODERS, MLPAutoencoder, make_autoencoder
 from ._backbones import BACKBONES, CNNBackbone, MLPBackbone, make_backbone
-from ._convolutional import CNNAutoencoder, DVCAutoencoder, UNetAutoencoder, suits_convolutions
+from ._convolutional import (
+    SMALLEST_SIDE,
+    CNNAutoencoder,
+    DVCAutoencoder,
+    UNetAutoencoder,
+    suits_convolutions,
+)
 from ._factories import evaluating, require_images
 from ._gan import GANS, few_dimensions, make_gan
 from ._layers import LatentMap, Standardize
@@ -14,6 +20,7 @@ __all__ = [
     "AUTOENCODERS",
     "BACKBONES",
     "GANS",
+    "SMALLEST_SIDE",
     "CNNAutoencoder",
     "CNNBackbone",
     "DVCAutoencoder",

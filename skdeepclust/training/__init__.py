@@ -5,6 +5,7 @@ from ._batches import INFERENCE_BATCH, Batches, Rows, inference_batch, inference
 from ._device import computes_in_bfloat16, fast_matmul, resolve_device, sent
 from ._interrupt import Interrupt
 from ._net import Keeper, PhasedNet, Step, adam
+from ._resolution import average_pixels, choose_sides, enlarge
 from ._seed import isolated_randomness, seeded_construction, spawn_seeds
 
 __all__ = [
@@ -19,8 +20,11 @@ __all__ = [
     "Step",
     "adam",
     "affine_warp",
+    "average_pixels",
+    "choose_sides",
     "color_jitter",
     "computes_in_bfloat16",
+    "enlarge",
     "fast_matmul",
     "inference_batch",
     "inference_parts",
