@@ -35,8 +35,15 @@ def pictures(noisy_patterns):
     return X, NeuralMixtureEM(3, **SMALL).fit(X)
 
 
-def test_prototypes_belong_to_their_clusters(plane, pictures):
-    for X, model in (plane, pictures):
+@pytest.fixture(scope="module")
+def large_pictures(noisy_patterns):
+    """Which are seen at 28 x 28."""
+    X = noisy_patterns(90, 8).repeat(7, 2).repeat(7, 3)
+    return X, NeuralMixtureEM(3, **SMALL).fit(X)
+
+
+def test_prototypes_belong_to_their_clusters(plane, pictures, large_pictures):
+    for X, model in (plane, pictures, large_pictures):
         made = synthesize_prototypes(model, random_state=0)
         assert made.shape == (3, *X.shape[1:])
         as_seen = np.round(made * 255).astype(np.uint8) if X.dtype == np.uint8 else made
