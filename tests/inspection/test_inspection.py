@@ -38,7 +38,7 @@ def pictures(noisy_patterns):
 @pytest.fixture(scope="module")
 def large_pictures(noisy_patterns):
     """Which are seen at 28 x 28."""
-    X = noisy_patterns(90, 8).repeat(7, 2).repeat(7, 3)
+    X = noisy_patterns(90, 7).repeat(8, 2).repeat(8, 3)
     return X, NeuralMixtureEM(3, **SMALL).fit(X)
 
 
