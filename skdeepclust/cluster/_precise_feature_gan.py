@@ -245,12 +245,12 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     input_shape : (int, int, int) or None, default=None
         ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
         (n_samples, C, H, W) needs none.
-    resolution : {"auto", "full"} or int >= 8, default='full'
+    resolution : {"auto", "full"} or int >= 8, default='auto'
         Images are averaged over squares of pixels before anything looks at them: as far as both
         sides keep so many pixels, or for "auto" 28 and nine tenths of the variance between images
         are kept; for "auto" those of less than 56 pixels stay as they are, and so do all where
-        ``network`` or ``augment`` is a callable. "full" averages nothing: a single pixel may be the
-        feature.
+        ``network`` or ``augment`` is a callable. "full" averages nothing. A single pixel of images
+        so large is not found at either.
     cluster_prior : {"auto", "uniform"} or array-like of shape (n_clusters,), default='auto'
         Shares of the clusters, in which their numbers are drawn; scaled to sum to 1. "auto" is
         equal shares, as in the paper, but those of the groups that ``init`` found where they
@@ -461,7 +461,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         noise_dim="auto",
         noise_rise=0.0,
         input_shape=None,
-        resolution="full",
+        resolution="auto",
         cluster_prior="auto",
         adversarial_loss="auto",
         penalty_weight=1.0,
