@@ -509,7 +509,8 @@ class BaseDeepClusterer(
         """How well each sample fits the model; what it measures is the estimator's.
 
         Samples of another kind than the training data have low scores with StatDEC and DVC, which
-        measure how well they are reconstructed; with the others they need not.
+        measure how well they are reconstructed; with the others they need not. Of large images it
+        is the averages that are measured (``resolution``).
 
         Parameters
         ----------
@@ -763,6 +764,5 @@ class SamplingMixin:
         noise = rng.standard_normal((n_samples, module.noise_dim))
         drawn = np.column_stack([labels, noise]).astype(np.float32)
         rows = Rows(drawn, drawn.shape[1:], 1.0, device)
-        return self._as_samples(
-            lambda row: module.generate(row[:, 0].long(), row[:, 1:]), rows
-        ), labels
+        X = self._as_samples(lambda row: module.generate(row[:, 0].long(), row[:, 1:]), rows)
+        return X, labels

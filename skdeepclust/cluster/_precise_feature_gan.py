@@ -250,7 +250,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         sides keep so many pixels, or for "auto" 28 and nine tenths of the variance between images
         are kept; for "auto" those of less than 56 pixels stay as they are, and so do all where
         ``network`` or ``augment`` is a callable. "full" averages nothing. A single pixel of images
-        so large is not found at either.
+        so large is not found either way.
     cluster_prior : {"auto", "uniform"} or array-like of shape (n_clusters,), default='auto'
         Shares of the clusters, in which their numbers are drawn; scaled to sum to 1. "auto" is
         equal shares, as in the paper, but those of the groups that ``init`` found where they

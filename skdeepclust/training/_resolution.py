@@ -16,7 +16,9 @@ KEPT_VARIANCE = 0.9
 MEASURED, AT_A_TIME = 1000, 2**24
 
 
-def choose_sides(resolution: str | int, X: np.ndarray, shape: tuple[int, int, int]):
+def choose_sides(
+    resolution: str | int, X: np.ndarray, shape: tuple[int, int, int]
+) -> tuple[int, int]:
     """Height and width that images in the rows of X, (n, C·H·W), are averaged to.
 
     Parameters
