@@ -204,6 +204,23 @@ def test_a_pipe_is_written_to(run, folder, tmp_path):
     assert pipe.is_fifo()
 
 
+def test_large_images_are_read_and_shown_as_large(tmp_path, noisy_patterns, capsys):
+    """The network sees averages of them."""
+    images, out = tmp_path / "images", tmp_path / "run"
+    images.mkdir()
+    for i, image in enumerate(noisy_patterns(12, 7)[:, 0].repeat(8, 1).repeat(8, 2)):
+        Image.fromarray(image).save(images / f"{i:02d}.png")
+    short = ["--set", "pretrain_epochs=1", "--set", "max_epochs=1"]
+    fit = ["fit", str(images), "--method", "stat-dec", "--n-clusters", "3", "--out", str(out)]
+    assert main([*fit, *short]) == 0
+    capsys.readouterr()
+    assert main(["predict", str(out / "model.safetensors"), str(images)]) == 0
+    assert capsys.readouterr().out == (out / "labels.csv").read_text()
+    facts = (out / "report.html").read_text(encoding="utf-8")
+    assert "Shape of a sample</th><td>(1, 56, 56)" in facts
+    assert "Shape that the network sees</th><td>(1, 28, 28)" in facts
+
+
 def test_new_images_are_brought_to_those_of_the_fit(run, folder, tmp_path, capsys):
     for file in (folder / "images").glob("[0-9]*.png"):
         with Image.open(file) as picture:

@@ -38,10 +38,13 @@ def choose_sides(
         return sides
     if resolution != "auto":
         return _divided(sides, max(1, min(sides) // int(resolution)))
+    factors = range(min(sides) // LEAST_SIDE, 1, -1)
+    if not factors:
+        return sides
     n = min(len(X), MEASURED, max(2, AT_A_TIME // X.shape[1]))
     some = X[np.linspace(0, len(X) - 1, n).astype(int)]
     whole = _variance(some)
-    for factor in range(min(sides) // LEAST_SIDE, 1, -1):
+    for factor in factors:
         smaller = _divided(sides, factor)
         if _variance(average_pixels(some, shape, smaller)) >= KEPT_VARIANCE * whole:
             return smaller

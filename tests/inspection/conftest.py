@@ -40,9 +40,8 @@ class Blocks(BaseEstimator):
     def __init__(self, proba, embedding=None, input_shape=(1, 4, 4)):
         self.proba = np.asarray(proba, np.float32)
         self.embedding = self.proba if embedding is None else np.asarray(embedding, np.float32)
-        self.input_shape_ = self._image_shape = self._sample_shape = input_shape
-        if len(input_shape) != 3:
-            self._image_shape = None
+        self.input_shape_ = self._sample_shape = input_shape
+        self._image_shape = input_shape if len(input_shape) == 3 else None
         self.n_clusters = self.proba.shape[1]
         self.labels_ = self.proba.argmax(1)
         sizes = np.bincount(self.labels_, minlength=self.n_clusters)

@@ -88,6 +88,10 @@ def test_sides(resolution, shape, expected):
     assert choose_sides(resolution, smooth_images(20, shape, 12), shape) == expected
 
 
+def test_small_images_are_not_looked_at():
+    assert choose_sides("auto", None, (1, 55, 90)) == (55, 90)
+
+
 @pytest.mark.parametrize(("spread", "expected"), [(0.0, 112), (1.0, 112), (3.0, 56), (8.0, 28)])
 def test_detail_is_kept(spread, expected):
     """The finer what images differ in, the more pixels."""
