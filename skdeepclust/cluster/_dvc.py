@@ -162,8 +162,8 @@ class DVCModule(SelfTrainingModule):
 
 
 # Training steps with convolutions, and how many epochs they may make.
-SHORT_PRETRAINING = {"steps": 800, "at_least": 0, "at_most": 100}
-SHORT_JOINT_TRAINING = {"steps": 400, "at_least": 0, "at_most": 40}
+CONVOLUTIONAL_PRETRAINING = {"steps": 1600, "at_least": 0, "at_most": 200}
+CONVOLUTIONAL_JOINT_TRAINING = {"steps": 800, "at_least": 0, "at_most": 80}
 
 # What the paper trains with, where it differs from our defaults: λ = 0.1 beside an ELBO summed over
 # the 784 pixels. The length of the training is ours.
@@ -221,11 +221,11 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
     prior_weight : float >= 0, default=0.03
         Weight of KL(q(z|x)‖N(0, I)) in training; 1 is the ELBO of the paper. See Notes.
     pretrain_epochs : int >= 0 or "auto", default='auto'
-        "auto" makes 800 training steps, a part of an epoch where there are so many samples, but at
-        most 100 epochs; for "mlp" 1,000 steps, but at least 10 and at most 100 epochs.
+        "auto" makes 1,600 training steps, a part of an epoch where there are so many samples, but
+        at most 200 epochs; for "mlp" 1,000 steps, but at least 10 and at most 100 epochs.
     max_epochs : int >= 1 or "auto", default='auto'
-        Epochs of the joint training. "auto" makes 400 training steps, a part of an epoch where
-        there are so many samples, but at most 40 epochs; for "mlp" 600 steps, but at least 4 and
+        Epochs of the joint training. "auto" makes 800 training steps, a part of an epoch where
+        there are so many samples, but at most 80 epochs; for "mlp" 600 steps, but at least 4 and
         at most 40 epochs.
     batch_size : int >= 2 or "auto", default='auto'
         Samples per step. "auto" is 128, less for fewer than 3,200 samples, at least 32.
@@ -448,10 +448,10 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         return self.network
 
     def _schedules(self, n: int) -> tuple[dict, dict]:
-        # Dense layers need more steps, which cost them less.
+        # Dense layers need whole epochs, which cost them less.
         if self._network() == "mlp":
             return super()._schedules(n)
-        return SHORT_PRETRAINING, SHORT_JOINT_TRAINING
+        return CONVOLUTIONAL_PRETRAINING, CONVOLUTIONAL_JOINT_TRAINING
 
     def _resolve_likelihood(self, rows: Rows) -> str:
         low, high = rows.X.min() * rows.scale, rows.X.max() * rows.scale
