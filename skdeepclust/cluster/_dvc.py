@@ -162,8 +162,8 @@ class DVCModule(SelfTrainingModule):
 
 
 # Training steps with convolutions, and how many epochs they may make.
-CONVOLUTIONAL_PRETRAINING = {"steps": 1600, "at_least": 0, "at_most": 200}
-CONVOLUTIONAL_JOINT_TRAINING = {"steps": 800, "at_least": 0, "at_most": 80}
+CONVOLUTIONS_PRETRAINING = {"steps": 1600, "at_least": 0, "at_most": 200}
+CONVOLUTIONS_JOINT_TRAINING = {"steps": 800, "at_least": 0, "at_most": 80}
 
 # What the paper trains with, where it differs from our defaults: λ = 0.1 beside an ELBO summed over
 # the 784 pixels. The length of the training is ours.
@@ -219,7 +219,8 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         for all features, is learned. "auto" is "bernoulli" for images in [0, 1], as those of
         uint8 are, else "gaussian".
     prior_weight : float >= 0, default=0.03
-        Weight of KL(q(z|x)‖N(0, I)) in training; 1 is the ELBO of the paper. See Notes.
+        Weight of KL(q(z|x)‖N(0, I)) in training; 1 is the ELBO of the paper, which draws the
+        posteriors together, and classes with them.
     pretrain_epochs : int >= 0 or "auto", default='auto'
         "auto" makes 1,600 training steps, a part of an epoch where there are so many samples, but
         at most 200 epochs; for "mlp" 1,000 steps, but at least 10 and at most 100 epochs.
@@ -451,7 +452,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         # Dense layers need whole epochs, which cost them less.
         if self._network() == "mlp":
             return super()._schedules(n)
-        return CONVOLUTIONAL_PRETRAINING, CONVOLUTIONAL_JOINT_TRAINING
+        return CONVOLUTIONS_PRETRAINING, CONVOLUTIONS_JOINT_TRAINING
 
     def _resolve_likelihood(self, rows: Rows) -> str:
         low, high = rows.X.min() * rows.scale, rows.X.max() * rows.scale

@@ -12,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
 from skdeepclust import DVC
+from skdeepclust.cluster import _phases
 from skdeepclust.networks import DVCAutoencoder, MLPAutoencoder
 from skdeepclust.objectives import gaussian_kl
 from skdeepclust.training import _batches
@@ -343,6 +344,23 @@ def test_convolutions_get_more_steps_than_dense_layers(noisy_patterns):
     assert (epochs(convolutional, "pretrain"), epochs(convolutional, "cluster")) == (40, 20)
     dense = DVC(init="kmeans", network="mlp", **tiny).fit(X)
     assert (epochs(dense, "pretrain"), epochs(dense, "cluster")) == (25, 15)
+
+
+@pytest.mark.parametrize(
+    ("network", "steps", "expected"),
+    [
+        ("dvc", 5, [200, 80]),
+        ("dvc", 547, [3, 2]),
+        ("cnn", 3200, [0.5, 0.25]),
+        ("mlp", 5, [100, 40]),
+        ("mlp", 3200, [10, 4]),
+    ],
+)
+def test_auto_is_so_many_steps_within_bounds(monkeypatch, network, steps, expected):
+    """Of small data, of MNIST and of more; dense layers see all of it some times."""
+    monkeypatch.setattr(_phases, "steps_per_epoch", lambda run: steps)
+    schedules = DVC(network=network)._schedules(1000)
+    assert [_phases.resolve_epochs("auto", None, **each) for each in schedules] == expected
 
 
 def test_a_quarter_of_the_joint_training_is_warm_up(blobs):
