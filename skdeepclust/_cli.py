@@ -147,6 +147,8 @@ def _assignment(text: str) -> tuple[str, object]:
 
 def run_fit(options: argparse.Namespace) -> int:
     files = [options.out / name for name in (LABELS, MODEL, REPORT)]
+    if options.out.exists() and not options.out.is_dir():
+        raise NotADirectoryError(f"--out {options.out} is a file; expected a folder, or a new name")
     _refuse_to_replace(files, options)
     if not options.no_report:  # or it would be missed after hours of training
         from .inspection._report import require_packages
@@ -239,13 +241,13 @@ def _make_estimator(options: argparse.Namespace):
 class PhaseLines(Callback):
     """Progress where there is no terminal to draw bars on: a line when a phase ends."""
 
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        self.before_ = len(net.history)  # phases of one name follow one another
+
     def on_train_end(self, net, X=None, y=None, **kwargs):
-        epochs = [epoch for epoch in net.history if epoch.get("phase") == net.phase_]
-        print(
-            f"{net.phase_}: {len(epochs)} epochs, loss {epochs[-1]['train_loss']:.4g}",
-            file=sys.stderr,
-            flush=True,
-        )
+        epochs = net.history[self.before_ :]
+        loss = f", loss {epochs[-1]['train_loss']:.4g}" if epochs else ""
+        print(f"{net.phase_}: {len(epochs)} epochs{loss}", file=sys.stderr, flush=True)
 
 
 def _model_and_data(options: argparse.Namespace) -> tuple:

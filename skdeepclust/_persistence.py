@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ._tensor_file import decode, encode, read, require_trust, versions, write
 from .exceptions import ModelFileError
-from .training import seeded_construction
+from .training import require_torch_defaults, seeded_construction
 
 # What an estimator has after fit, beside its module.
 ARRAYS = ("labels_", "cluster_centers_", "cluster_sizes_", "restart_scores_")
@@ -71,6 +71,7 @@ def build(estimator, tensors: Mapping[str, Tensor]) -> nn.Module:
     mean = tensors.get("module.standardize.mean")
     if mean is None or tuple(mean.shape) != estimator.input_shape_:
         raise ModelFileError("the file's network does not fit its input_shape_")
+    require_torch_defaults()
     prefix = "module."
     state = {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
     # Shapes alone: no memory, whatever the file asks for. A user's network, which the reader has

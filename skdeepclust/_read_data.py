@@ -127,7 +127,10 @@ def _read_table(path: Path, suffix: str, drop: tuple[str, ...]):
     table = table.drop(columns=list(drop))
     if not len(table):
         raise ValueError(f"{path} has columns, but no rows")
-    words = list(table.select_dtypes(exclude=["number", "bool"]).columns)
+    words = [
+        *table.select_dtypes(exclude=["number", "bool"]).columns,
+        *table.select_dtypes("timedelta").columns,  # to pandas a number
+    ]
     if words:
         raise ValueError(
             f"the columns {words} of {path} are no numbers; leave them out with {_dropping(words)}"

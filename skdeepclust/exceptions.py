@@ -14,7 +14,8 @@ class NonFiniteLossWarning(UserWarning):
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint could not be written; the training goes on."""
+    """A checkpoint could not be written, and the training goes on; or its fit has ended, and is
+    taken over as it is."""
 
 
 class CheckpointError(ValueError):

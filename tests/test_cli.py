@@ -180,6 +180,16 @@ def test_phases_without_epochs_are_no_lines(folder, tmp_path, capsys):
     assert capsys.readouterr().err.startswith("cluster: 1 epochs, loss ")
 
 
+def test_phases_of_one_name_are_counted_apart(folder, tmp_path, capsys):
+    few = ["--set", "n_networks=2", "--set", "n_starts=2", "--set", "start_epochs=3"]
+    few += ["--set", "max_epochs=2", "--set", "augment=affine", "--no-report"]
+    arguments = ["fit", str(folder / "images"), "--n-clusters", "3", "--out", str(tmp_path / "run")]
+    assert main([*arguments, *few]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    phases = [line.partition(",")[0] for line in lines if ": " in line]
+    assert phases == ["explore: 3 epochs", "cluster: 2 epochs"] * 2
+
+
 def test_report_and_predict_write_files(run, folder, tmp_path, capsys):
     model, images = str(run[0] / "model.safetensors"), str(folder / "images")
     page, labels = tmp_path / "page.html", tmp_path / "labels.csv"
@@ -249,6 +259,10 @@ def test_new_images_are_brought_to_those_of_the_fit(run, folder, tmp_path, capsy
         (["fit", "{}/objects.npy", "--out", "x"], "objects.npy is no .npy file of numbers"),
         (["fit", "{}/cut.npy", "--out", "x"], "cut.npy is no .npy file of numbers: it is damaged"),
         (["fit", "{}/flat.npy", "--out", "x"], "an array of shape (300,); expected (n_samples"),
+        (
+            ["fit", "{}/images", "--out", "{}/table.csv", "--force"],
+            "table.csv is a file; expected a",
+        ),
         (["predict", "nowhere", "{}/images"], "nowhere"),
         (["predict", "{}/table.csv", "{}/images"], "no model"),
     ],
@@ -364,9 +378,12 @@ def test_arrays_and_tables_are_read_as_they_are(tmp_path):
 def test_parquet(tmp_path):
     pytest.importorskip("pyarrow", reason="pyarrow is not installed: skdeepclust[cli]")
     table = pandas.DataFrame({"a": [1.5, 2.5], "b": [1, 2], "c": ["x", "y"]})
+    table["d"] = pandas.to_timedelta([1, 2], unit="s")
     table.to_parquet(tmp_path / "t.parquet")
-    read = read_data(tmp_path / "t.parquet", drop=("c",)).X
+    read = read_data(tmp_path / "t.parquet", drop=("c", "d")).X
     pandas.testing.assert_frame_equal(read, table[["a", "b"]])
+    with pytest.raises(ValueError, match=r"columns \['d'\] .* no numbers; .* with --drop 'd'"):
+        read_data(tmp_path / "t.parquet", drop=("c",))
 
 
 def test_images_are_read_by_name_and_as_they_are(tmp_path, noisy_patterns):

@@ -320,7 +320,7 @@ def test_sparse_data(Estimator, X):
         ({"input_shape": [(1,), (1,), (5,)]}, r"not \(1,\)"),
         ({"callbacks": [object()]}, "expected skorch callbacks"),
         ({"callbacks": [EarlyStopping()]}, "give it monitor='train_loss'"),
-        ({"callbacks": [skorch.callbacks.Checkpoint()]}, "give it monitor='train_loss', or"),
+        ({"callbacks": [skorch.callbacks.Checkpoint()]}, "give it monitor=None, for every epoch"),
     ],
 )
 def test_bad_parameters(Estimator, X, params, message):
@@ -348,6 +348,38 @@ def test_augmentations_are_tried_before_the_training(Estimator, images, augment,
 
     with pytest.raises(ValueError, match=f"returned {returned}"):
         small(Estimator, augment=augment, batch_size=16, callbacks=[Begun()]).fit(images)
+
+
+@each
+def test_augmentations_leave_their_batch_as_it_is(Estimator, images):
+    """It stands for the sample as it was, beside the warped one."""
+    with pytest.raises(ValueError, match=r"changes the batch .*expected a new tensor"):
+        small(Estimator, augment=lambda x: x.neg_()).fit(images)
+
+
+@pytest.mark.parametrize("around", [torch.no_grad, torch.inference_mode])
+def test_fits_amid_what_needs_no_gradients(fitted, X, around):
+    with around():
+        model = small(type(fitted)).fit(X)
+    assert np.array_equal(model.transform(X), fitted.transform(X))
+
+
+@pytest.mark.parametrize(
+    ("change", "to", "back", "message"),
+    [
+        (torch.set_default_dtype, torch.float64, torch.float32, "default_dtype.* is torch.float64"),
+        (torch.set_default_device, "meta", None, "default_device.* is 'meta'"),
+    ],
+)
+def test_other_defaults_of_torch_are_refused(fitted, X, tmp_path, change, to, back, message):
+    fitted.save(tmp_path / "model")
+    change(to)
+    try:
+        for use in (small(type(fitted)).fit, lambda _: skdeepclust.load(tmp_path / "model")):
+            with pytest.raises(RuntimeError, match=message):
+                use(X)
+    finally:
+        change(back)
 
 
 @each
@@ -748,6 +780,10 @@ def test_what_other_processes_cannot_reach(name, X, tmp_path):
     model = small(skdeepclust.StatDEC, n_init=2, n_jobs=2, **{name: value})
     with pytest.raises(ValueError, match=f"{name} needs n_jobs=None"):
         model.fit(X)
+    # Where a joblib context asks for them, and nobody here.
+    with joblib.parallel_config("loky", n_jobs=2):
+        here = model.set_params(n_jobs=None).fit(X)
+    assert np.array_equal(here.labels_, small(skdeepclust.StatDEC, n_init=2).fit(X).labels_)
 
 
 # ----------------------------------------------------------------------------------- large images

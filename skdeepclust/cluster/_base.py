@@ -47,6 +47,7 @@ from ..training import (
     isolated_randomness,
     make_augmentation,
     map_rows,
+    require_torch_defaults,
     resolve_device,
     seeded_construction,
     spawn_seeds,
@@ -191,7 +192,10 @@ class BaseDeepClusterer(
         """
         before = dict(vars(self))
         try:
-            return self._fit(X)
+            # Whatever stands around it: a clusterer that another fit starts from is fitted amid
+            # what needs no gradients.
+            with torch.inference_mode(False), torch.enable_grad():
+                return self._fit(X)
         except BaseException:
             vars(self).clear()
             vars(self).update(before)
@@ -204,10 +208,13 @@ class BaseDeepClusterer(
         require_widths("input_shape", self.input_shape)
         require_callbacks(self.callbacks)
         self._require_numbers()
+        require_torch_defaults()
         device = resolve_device(self.device)
         rows = self._validate_training_data(X, device)
         seeds = spawn_seeds(self.random_state, self.n_init)
-        if self.n_init > 1 and effective_n_jobs(self.n_jobs) > 1:
+        # A joblib context may ask for processes, where nobody has asked for them here.
+        here = self.n_jobs is None and (self.checkpoint or self.callbacks)
+        if self.n_init > 1 and not here and effective_n_jobs(self.n_jobs) > 1:
             self._adopt(*self._run_apart(rows, seeds))
         else:
             self._adopt(*self._run_in_turn(rows, seeds))
@@ -671,9 +678,15 @@ def require_callbacks(callbacks) -> None:
             )
         monitor = getattr(callback, "monitor", None)
         if isinstance(monitor, str) and monitor.startswith("valid"):
+            # skorch takes what such a name has in the history for whether this epoch is the best.
+            way_out = (
+                "monitor=None, for every epoch, or a function of the net"
+                if monitor.endswith("_best")
+                else "monitor='train_loss', or another loss of history_"
+            )
             raise ValueError(
                 f"{kind.__name__} monitors {monitor!r}, but there is no validation set; give it "
-                "monitor='train_loss', or another loss of history_"
+                f"{way_out}"
             )
 
 

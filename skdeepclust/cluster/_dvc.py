@@ -91,9 +91,9 @@ class DVCModule(SelfTrainingModule):
     def score(self, x: Tensor) -> Tensor:
         if self.likelihood == "bernoulli" and not within_unit(x.amin(), x.amax()):
             raise ValueError(
-                f"X has samples from {x.amin():.6g} to {x.amax():.6g}; expected [0, 1], as the "
-                "training data had: likelihood='bernoulli' has no density elsewhere. Clip X, or "
-                "fit with likelihood='gaussian'"
+                f"X has samples outside [0, 1], as from {x.amin():.6g} to {x.amax():.6g}; expected "
+                "numbers in it, as the training data had: likelihood='bernoulli' has no density "
+                "elsewhere. Clip X, or fit with likelihood='gaussian'"
             )
         mean, log_variance = self.posterior(x)
         expected = sum(
@@ -247,7 +247,8 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     n_jobs : int or None, default=None
-        Processes to run restarts in, as joblib counts them; None is one after another in this one.
+        Processes to run restarts in, as joblib counts them; None is one after another in this one,
+        unless a joblib context asks for more and there are no ``callbacks`` and no ``checkpoint``.
         Each has its share of the cores, and sums may round otherwise with fewer threads.
     warmup_epochs : int >= 0 or "auto", default='auto'
         Joint epochs in which P are the responsibilities of the start; "auto" is a quarter of the
@@ -301,7 +302,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         Whether it ended by ``tol``.
     stop_reason_ : str
         "converged", "max_epochs", "callback" or "interrupted" (by Ctrl-C).
-    restart_scores_ : ndarray of shape (n_init,)
+    restart_scores_ : ndarray of shape (n_init,), of fewer after an interruption
         What the clusters of samples and of their nearest neighbours in the data tell of each other,
         for each restart, in nats; higher is better.
     history_ : skorch.history.History

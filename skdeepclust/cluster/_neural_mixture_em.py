@@ -261,7 +261,8 @@ class NeuralMixtureEM(SearchingClusterer):
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     n_jobs : int or None, default=None
-        Processes to run restarts in, as joblib counts them; None is one after another in this one.
+        Processes to run restarts in, as joblib counts them; None is one after another in this one,
+        unless a joblib context asks for more and there are no ``callbacks`` and no ``checkpoint``.
         Each has its share of the cores, and sums may round otherwise with fewer threads.
     tol : float in [0, 1), default=0.001
         Training stops when a smaller share of the labels changes from one epoch to the next; not
@@ -293,7 +294,7 @@ class NeuralMixtureEM(SearchingClusterer):
         Whether it ended by ``tol``.
     stop_reason_ : str
         "converged", "max_epochs", "callback" or "interrupted" (by Ctrl-C).
-    restart_scores_ : ndarray of shape (n_init,)
+    restart_scores_ : ndarray of shape (n_init,), of fewer after an interruption
         Unsupervised objective of each restart; higher is better. See Notes.
     history_ : skorch.history.History
         A dict per epoch: phase, train_loss, em, consistency, label_change, cluster_sizes, dur; in

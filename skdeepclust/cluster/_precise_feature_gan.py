@@ -329,7 +329,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     n_jobs : int or None, default=None
-        Processes to run restarts in, as joblib counts them; None is one after another in this one.
+        Processes to run restarts in, as joblib counts them; None is one after another in this one,
+        unless a joblib context asks for more and there are no ``callbacks`` and no ``checkpoint``.
         Each has its share of the cores, and sums may round otherwise with fewer threads.
     random_state : int, RandomState instance or None, default=None
         Determines everything that is random.
@@ -359,7 +360,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         False: adversarial losses do not settle, and training ends with its passes.
     stop_reason_ : str
         "max_epochs", "callback" or "interrupted" (by Ctrl-C).
-    restart_scores_ : ndarray of shape (n_init,)
+    restart_scores_ : ndarray of shape (n_init,), of fewer after an interruption
         What the clusters of samples and of their nearest neighbours in the data tell of each other,
         for each restart, in nats; higher is better.
     history_ : skorch.history.History

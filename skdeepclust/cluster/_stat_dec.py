@@ -199,7 +199,8 @@ class StatDEC(SelfTrainingClusterer):
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     n_jobs : int or None, default=None
-        Processes to run restarts in, as joblib counts them; None is one after another in this one.
+        Processes to run restarts in, as joblib counts them; None is one after another in this one,
+        unless a joblib context asks for more and there are no ``callbacks`` and no ``checkpoint``.
         Each has its share of the cores, and sums may round otherwise with fewer threads.
     warmup_epochs : int >= 0 or "auto", default=3
         Joint epochs in which P are the responsibilities of the start; "auto" is a quarter of the
@@ -265,7 +266,7 @@ class StatDEC(SelfTrainingClusterer):
         Whether it ended by ``tol``.
     stop_reason_ : str
         "converged", "max_epochs", "callback" or "interrupted" (by Ctrl-C).
-    restart_scores_ : ndarray of shape (n_init,)
+    restart_scores_ : ndarray of shape (n_init,), of fewer after an interruption
         What the clusters of samples and of their nearest neighbours in the data tell of each other,
         for each restart, in nats; higher is better.
     history_ : skorch.history.History

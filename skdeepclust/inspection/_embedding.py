@@ -72,6 +72,8 @@ class EmbeddingDisplay:
             raise ValueError(f"view={view!r}; expected one of {list(VIEWS)}")
         if max_samples is not None and (not isinstance(max_samples, Integral) or max_samples < 2):
             raise ValueError(f"max_samples={max_samples!r}; expected None or an int >= 2")
+        if len(X) < 2:
+            raise ValueError(f"X holds {len(X)} sample; expected at least 2, to lie in a plane")
         rng = check_random_state(random_state)
         indices = np.arange(len(X))
         if max_samples is not None and len(X) > max_samples:

@@ -95,9 +95,10 @@ def most_relevant_samples(estimator, X, n_samples=8):
         Indices into X, best first. A sample of another cluster may be among them where a cluster
         has fewer than ``n_samples``.
     """
+    require_count("n_samples", n_samples)
     module = _density_module(estimator)
     density = estimator._infer(module.log_density, X)
-    if not 1 <= n_samples <= len(density):
+    if n_samples > len(density):
         raise ValueError(f"n_samples={n_samples}; expected 1 to {len(density)}, the samples of X")
     return np.argsort(-density, axis=0, kind="stable")[:n_samples].T
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ._convolutional import CNNAutoencoder, DVCAutoencoder, UNetAutoencoder
-from ._factories import NetworkFactory, call_factory, evaluating, require_images
+from ._factories import NetworkFactory, call_factory, evaluating, require_images, require_shape
 from ._layers import dense
 
 
@@ -118,8 +118,8 @@ def make_autoencoder(
     if not callable(network):
         if network not in AUTOENCODERS:
             raise ValueError(
-                f"network={network!r} is unknown; expected one of {sorted(AUTOENCODERS)} or a "
-                "factory (input_shape, latent_dim) -> nn.Module"
+                f"network={network!r} is unknown; expected one of {sorted(AUTOENCODERS)}, of an "
+                "estimator also 'auto', or a factory (input_shape, latent_dim) -> nn.Module"
             )
         if network != "mlp":
             require_images(f"network={network!r}", input_shape)
@@ -143,16 +143,10 @@ def _check_shapes(
 ) -> None:
     x = torch.zeros(2, *input_shape)
     code = module.encode(x)
-    if code.shape != (2, moments * latent_dim):
-        wanted = f"(2, latent_dim={latent_dim})"
-        if moments == 2:
-            wanted = f"(2, 2 * latent_dim={2 * latent_dim}): means, then log-variances"
-        raise ValueError(
-            f"encode gave shape {tuple(code.shape)} for two samples of shape {input_shape}; "
-            f"expected {wanted}"
-        )
+    wanted = f"(2, latent_dim={latent_dim})"
+    if moments == 2:
+        wanted = f"(2, 2 * latent_dim={2 * latent_dim}): means, then log-variances"
+    samples = f"two samples of shape {input_shape}"
+    require_shape("encode", code, (2, moments * latent_dim), samples, wanted)
     x_hat = module.decode(code[:, :latent_dim])
-    if x_hat.shape != x.shape:
-        raise ValueError(
-            f"decode gave shape {tuple(x_hat.shape)} for two samples; expected {tuple(x.shape)}"
-        )
+    require_shape("decode", x_hat, tuple(x.shape), "two embeddings", str(tuple(x.shape)))

@@ -13,7 +13,7 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
-from ._factories import NetworkFactory, call_factory, evaluating, require_images
+from ._factories import NetworkFactory, call_factory, evaluating, require_images, require_shape
 
 
 class MLPBackbone(nn.Module):
@@ -134,27 +134,27 @@ def make_backbone(
             f"network={network!r} is unknown; expected 'auto', one of {sorted(BACKBONES)} or a "
             "factory (input_shape, latent_dim) -> nn.Module"
         )
+    Backbone = BACKBONES[network]
+    dims = Backbone.DEFAULT_DIMS if hidden_dims is None else hidden_dims
     if network == "cnn":
         require_images("network='cnn'", input_shape)
-    elif not all(isinstance(width, Integral) for width in hidden_dims or ()):
+    elif not all(isinstance(width, Integral) for width in dims):
         raise ValueError(
             f"hidden_dims={hidden_dims!r} holds sequences; expected integers for dense layers, or "
             "images and network='cnn', whose convolutions they group"
         )
-    Backbone = BACKBONES[network]
-    return Backbone(
-        input_shape, latent_dim, Backbone.DEFAULT_DIMS if hidden_dims is None else hidden_dims
-    )
+    return Backbone(input_shape, latent_dim, dims)
 
 
 def _checked(network: NetworkFactory, input_shape: tuple[int, ...], latent_dim: int) -> nn.Module:
     module = call_factory(network, input_shape, latent_dim)
     with evaluating(module):
-        shape = getattr(module(torch.zeros(2, *input_shape)), "shape", None)
-    if shape != (2, latent_dim):
-        raise ValueError(
-            f"the module returned by network={network!r} gave "
-            f"{'no tensor' if shape is None else f'shape {tuple(shape)}'} for two samples of shape "
-            f"{input_shape}; expected a tensor of shape (2, latent_dim={latent_dim})"
-        )
+        found = module(torch.zeros(2, *input_shape))
+    require_shape(
+        f"the module returned by network={network!r}",
+        found,
+        (2, latent_dim),
+        f"two samples of shape {input_shape}",
+        f"(2, latent_dim={latent_dim})",
+    )
     return module

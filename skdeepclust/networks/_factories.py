@@ -23,6 +23,18 @@ def call_factory(
     return module
 
 
+def require_shape(
+    what: str, found: object, shape: tuple[int, ...], given: str, expected: str
+) -> None:
+    """Raise a ValueError unless what a module returned for what it was given is such a tensor."""
+    kind = f"a {type(found).__name__}"
+    if isinstance(found, torch.Tensor):
+        if found.shape == shape:
+            return
+        kind = f"shape {tuple(found.shape)}"
+    raise ValueError(f"{what} gave {kind} for {given}; expected a tensor of shape {expected}")
+
+
 def require_images(what: str, input_shape: tuple[int, ...]) -> None:
     """Raise a ValueError for ``what`` unless samples of this shape are images."""
     if len(input_shape) != 3:

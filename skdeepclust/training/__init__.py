@@ -2,7 +2,13 @@
 
 from ._augment import AUGMENTATIONS, Augmentation, affine_warp, color_jitter, make_augmentation
 from ._batches import INFERENCE_BATCH, Batches, Rows, inference_batch, inference_parts, map_rows
-from ._device import computes_in_bfloat16, fast_matmul, resolve_device, sent
+from ._device import (
+    computes_in_bfloat16,
+    fast_matmul,
+    require_torch_defaults,
+    resolve_device,
+    sent,
+)
 from ._interrupt import Interrupt
 from ._net import Keeper, PhasedNet, Step, adam
 from ._resolution import average_pixels, choose_sides, enlarge
@@ -31,6 +37,7 @@ __all__ = [
     "isolated_randomness",
     "make_augmentation",
     "map_rows",
+    "require_torch_defaults",
     "resolve_device",
     "seeded_construction",
     "sent",

@@ -51,7 +51,13 @@ def make_augmentation(
 
 def _checked(augment: Augmentation) -> Augmentation:
     def checked(x: Tensor) -> Tensor:
+        before = _version(x)
         warped = augment(x)
+        if _version(x) != before:  # which is compared with the warped one, and decoded into
+            raise ValueError(
+                f"augment={augment!r} changes the batch that it is given; expected a new tensor: "
+                "have it begin with x = x.clone(), or leave out inplace=True"
+            )
         kind = type(warped).__name__
         if isinstance(warped, Tensor):
             if (warped.shape, warped.dtype, warped.device) == (x.shape, x.dtype, x.device):
@@ -63,6 +69,11 @@ def _checked(augment: Augmentation) -> Augmentation:
         )
 
     return checked
+
+
+def _version(x: Tensor) -> int:
+    """Grows as x is written to; torch does not count in inference mode."""
+    return 0 if x.is_inference() else x._version
 
 
 def _uniform(n: int, spread: float, like: Tensor, generator: torch.Generator) -> Tensor:

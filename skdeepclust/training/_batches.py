@@ -116,7 +116,8 @@ def map_rows(
     Returns
     -------
     Tensor of shape (n, ...) on the device ``onto``, by default the rows'
-        What ``function`` gave, concatenated; the row of a sample does not depend on the others.
+        What ``function`` gave, concatenated; the row of a sample depends on the others by
+        rounding at most.
     """
     was_training = module.training
     module.eval()

@@ -48,6 +48,21 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return found
 
 
+def require_torch_defaults() -> None:
+    """Refuse to build networks where torch has been told to make other tensors than float32 on the
+    CPU, which they would be half made of."""
+    if (dtype := torch.get_default_dtype()) != torch.float32:
+        raise RuntimeError(
+            f"torch.get_default_dtype() is {dtype}, but networks here are float32; call "
+            "torch.set_default_dtype(torch.float32)"
+        )
+    if (place := torch.get_default_device()).type != "cpu":
+        raise RuntimeError(
+            f"torch.get_default_device() is {str(place)!r}, but networks here are built on the "
+            "CPU; call torch.set_default_device('cpu') and use the parameter device"
+        )
+
+
 def sent(x: Tensor, device: torch.device) -> Tensor:
     """x of the CPU on the device, without waiting for what that still has to do.
 

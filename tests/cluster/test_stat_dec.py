@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from torch import nn
 
-from skdeepclust import DVC, StatDEC
+from skdeepclust import DVC, NeuralMixtureEM, StatDEC
 from skdeepclust.cluster import _phases, _stat_dec
 from skdeepclust.exceptions import DeadClusterWarning
 from skdeepclust.networks import CNNAutoencoder, DVCAutoencoder, MLPAutoencoder
@@ -196,6 +196,13 @@ def test_any_clusterer_starts_it(blobs, init):
     assert adjusted_rand_score(y, first) == 1
     assert np.array_equal(first, second), "a clusterer without a seed is given one"
     assert not hasattr(init, "labels_"), "the user's clusterer is cloned"
+
+
+def test_an_estimator_of_this_package_starts_it(blobs):
+    """Though a start needs no gradients."""
+    X, y = blobs
+    estimator = small(init=NeuralMixtureEM(3)).fit(X)
+    assert adjusted_rand_score(y, estimator.labels_) == 1
 
 
 @pytest.mark.parametrize("init", [KMeans(7), DBSCAN(1e-9)])

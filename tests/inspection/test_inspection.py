@@ -108,8 +108,9 @@ def test_most_relevant_samples_are_sorted_by_their_density(plane):
         best = np.sort(density[:, cluster])[::-1][:5]
         np.testing.assert_allclose(density[row, cluster], best, rtol=1e-5)
         assert (model.labels_[row] == cluster).all()
-    with pytest.raises(ValueError, match="n_samples=151; expected 1 to 150"):
-        most_relevant_samples(model, X, 151)
+    for n_samples, expected in ((151, "1 to 150"), (0, "an int >= 1"), (2.5, "an int >= 1")):
+        with pytest.raises(ValueError, match=f"n_samples={n_samples}; expected {expected}"):
+            most_relevant_samples(model, X, n_samples)
 
 
 def test_penalty_makes_pictures_smooth(pictures):

@@ -193,6 +193,8 @@ def test_embedding_of_few_among_many(table):
         EmbeddingDisplay.from_estimator(model, X, view="lda")
     with pytest.raises(ValueError, match="max_samples=1"):
         EmbeddingDisplay.from_estimator(model, X, max_samples=1)
+    with pytest.raises(ValueError, match="X holds 1 sample; expected at least 2"):
+        EmbeddingDisplay.from_estimator(model, X[:1])
 
 
 def test_spread_keeps_names_apart_and_inside():

@@ -137,6 +137,13 @@ class Flat(nn.Module):
         return self.up(z).view(-1, *self.out_shape)
 
 
+class Moments(Flat):
+    """Means and log-variances, as most people return them."""
+
+    def encode(self, x):
+        return super().encode(x), super().encode(x)
+
+
 class NoDecode(nn.Module):
     def encode(self, x):
         return x
@@ -172,19 +179,23 @@ def test_class_as_factory():
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        ("mlpp", r"network='mlpp' is unknown; expected one of \['cnn'.*'unet'\] or a factory"),
+        (
+            "mlpp",
+            r"network='mlpp' is unknown; expected one of \['cnn'.*'unet'\], of an estimator also",
+        ),
         (lambda shape, dim: "mlp", "returned a str; expected an nn.Module"),
         (lambda shape, dim: None, "returned a NoneType; expected an nn.Module"),
         (lambda shape, dim: nn.Linear(2, 2), "no method encode and no decode"),
         (lambda shape, dim: NoDecode(), "no method decode; expected encode"),
         (
             lambda shape, dim: Flat(shape, dim, gives=dim + 1),
-            r"encode gave shape \(2, 5\) for two samples .*expected \(2, latent_dim=4\)",
+            r"encode gave shape \(2, 5\) for two samples .*tensor of shape \(2, latent_dim=4\)",
         ),
         (
             lambda shape, dim: Flat(shape, dim, takes=(6, 1)),
-            r"decode gave shape \(2, 6, 1\) for two samples; expected \(2, 3, 2\)",
+            r"decode gave shape \(2, 6, 1\) for two embeddings; .*tensor of shape \(2, 3, 2\)",
         ),
+        (Moments, r"encode gave a tuple for two samples .*a tensor of shape \(2, latent_dim=4\)"),
     ],
 )
 def test_errors_name_what_was_expected(network, message):

@@ -377,7 +377,7 @@ def test_class_as_factory():
         (lambda shape, dim: nn.Flatten(0), r"gave shape \(12,\) .*shape \(2, latent_dim=4\)"),
         (
             TwoOutputs,
-            r"gave no tensor for two samples of shape \(3, 2\); expected a tensor of shape "
+            r"gave a tuple for two samples of shape \(3, 2\); expected a tensor of shape "
             r"\(2, latent_dim=4\)",
         ),
     ],
@@ -391,6 +391,12 @@ def test_errors_name_what_was_expected(network, message):
 def test_dense_layers_have_no_groups(network):
     with pytest.raises(ValueError, match="holds sequences; expected integers for dense layers"):
         make_backbone(network, (6,), 4, ((8, 8), 4))
+
+
+def test_widths_may_be_an_array():
+    network = make_backbone("mlp", (6,), 4, np.array([8, 5]))
+    widths = [layer.out_features for layer in flat(network) if isinstance(layer, nn.Linear)]
+    assert widths == [8, 5, 4]
 
 
 @pytest.mark.parametrize("input_shape", [(12,), (3, 4), (1, 2, 3, 4)])
