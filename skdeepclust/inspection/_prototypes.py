@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from sklearn.utils import check_random_state
 
-from ._plotting import import_pyplot, require_count, require_fitted
+from ._images import as_images, mosaic_size, show_mosaic, to_pixels
+from ._plotting import axes_to_draw_on, require_count, require_fitted
 
 
 def synthesize_prototypes(
@@ -114,7 +115,7 @@ class PrototypesDisplay:
     Attributes
     ----------
     figure_ : matplotlib Figure
-    axes_ : ndarray of matplotlib Axes, of shape (n_clusters, 1 + n_samples)
+    ax_ : matplotlib Axes
     """
 
     def __init__(self, prototypes, samples):
@@ -138,50 +139,34 @@ class PrototypesDisplay:
         PrototypesDisplay
         """
         _density_module(estimator)
-        shape = estimator._image_shape
-        if shape is None:
-            raise ValueError(
-                f"input_shape_={estimator.input_shape_}; prototypes can be drawn for images alone"
-            )
+        images = as_images(estimator, X)
         prototypes = synthesize_prototypes(estimator, random_state=random_state)
         chosen = most_relevant_samples(estimator, X, n_samples)
-        samples = np.asarray(X)[chosen].reshape(*chosen.shape, *shape)
-        return cls(prototypes.reshape(-1, *shape), samples)
+        return cls(prototypes.reshape(-1, *images.shape[1:]), images[chosen])
 
-    def plot(self):
-        """Draw one row for each cluster.
+    def plot(self, ax=None):
+        """Draw one row for each cluster: its prototype, and the samples on the right of it.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or None, default=None
 
         Returns
         -------
         self : PrototypesDisplay
         """
-        plt = import_pyplot()
-        n_clusters, n_samples = self.samples.shape[:2]
-        figure, axes = plt.subplots(
-            n_clusters,
-            1 + n_samples,
-            figsize=(1 + n_samples, n_clusters),
-            squeeze=False,
-            layout="constrained",
-        )
-        for cluster, row in enumerate(axes):
-            pictures = [self.prototypes[cluster], *self.samples[cluster]]
-            for ax, picture in zip(row, pictures, strict=True):
-                ax.imshow(_drawable(picture), cmap="gray_r")
-                ax.set(xticks=[], yticks=[])
-            row[0].set_ylabel(str(cluster), rotation=0, labelpad=10, va="center")
-        axes[0, 0].set_title("prototype", fontsize="small")
-        axes[0, 1].set_title("best", fontsize="small")
-        self.figure_, self.axes_ = figure, axes
+        # Each on a scale of its own, for what was made may go beyond the data. A column parts them.
+        made, samples = to_pixels(self.prototypes)[:, None], to_pixels(self.samples)
+        pixels = np.concatenate([made, np.zeros_like(made), samples], 1)
+        n_clusters, columns, *size, _ = pixels.shape
+        shown = np.broadcast_to(np.arange(columns) != 1, (n_clusters, columns))
+        ax = axes_to_draw_on(ax, figsize=mosaic_size(n_clusters, columns, *size))
+        show_mosaic(ax, pixels, range(n_clusters), shown)
+        for middle, name in ((0.5, "prototype"), (1 + columns / 2, "highest density")):
+            ax.text(middle, -0.12, name, ha="center", va="bottom")
+        ax.set_ylabel("cluster")
+        self.figure_, self.ax_ = ax.figure, ax
         return self
-
-
-def _drawable(picture: np.ndarray) -> np.ndarray:
-    """(C, H, W) to what imshow takes: colours within [0, 1] where there are three channels."""
-    if len(picture) != 3:
-        return picture.mean(0)
-    low, high = picture.min(), picture.max()
-    return ((picture - low) / max(high - low, 1e-12)).transpose(1, 2, 0)
 
 
 def _density_module(estimator):

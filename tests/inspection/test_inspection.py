@@ -4,6 +4,7 @@ import sys
 import warnings
 
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -134,11 +135,24 @@ def test_an_estimator_without_densities_is_refused(plane):
 
 def test_prototypes_display(pictures, plane):
     X, model = pictures
-    display = PrototypesDisplay.from_estimator(model, X, n_samples=4, random_state=0).plot()
-    assert display.axes_.shape == (3, 5)
+    _, ax = plt.subplots()
+    display = PrototypesDisplay.from_estimator(model, X, n_samples=4, random_state=0).plot(ax)
+    assert display.ax_ is ax
     best = most_relevant_samples(model, X, 4)
     assert np.array_equal(display.samples[1, 2], X[best[1, 2]])
-    with pytest.raises(ValueError, match="images alone"):
+    drawn, side = np.asarray(ax.images[0].get_array()), X.shape[-1]
+
+    def cell(row, column):
+        return drawn[row * (side + 1) :, column * (side + 1) :][:side, :side, 0]
+
+    for row in range(3):
+        assert (cell(row, 1) == 255).all(), "white parts a prototype from the samples"
+        pictures = [display.prototypes[row], *display.samples[row]]
+        for column, picture in zip((0, 2, 3, 4, 5), pictures, strict=True):
+            same = np.corrcoef(cell(row, column).ravel(), picture.ravel())[0, 1]
+            assert same > 0.999
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["0", "1", "2"]
+    with pytest.raises(ValueError, match="expected images"):
         PrototypesDisplay.from_estimator(plane[1], plane[0])
 
 
