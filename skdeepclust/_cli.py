@@ -9,6 +9,7 @@ import io
 import os
 import re
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -29,13 +30,12 @@ DATA_HELP = (
 )
 
 
-# Columns of which one spreads so many times as far as another are told of.
-UNLIKE = 100
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 if it went well, 1 after an error, 130 after Ctrl-C; argparse exits by 2."""
     options = make_parser().parse_args(arguments)
+    before = warnings.formatwarning
+    # Where in our code one was raised is of no use here.
+    warnings.formatwarning = lambda message, *_, **__: f"skdeepclust: warning: {message}\n"
     try:
         status = options.command(options)
         sys.stdout.flush()
@@ -49,6 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("skdeepclust: interrupted", file=sys.stderr)
         return 130
+    finally:
+        warnings.formatwarning = before
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -85,7 +87,12 @@ def make_parser() -> argparse.ArgumentParser:
 
     fit = add("fit", run_fit, "learn clusters, and write labels, model and report")
     add_data(fit)
-    fit.add_argument("--method", choices=sorted(methods()), default="neural-mixture-em")
+    fit.add_argument(
+        "--method",
+        choices=sorted(methods()),
+        default="neural-mixture-em",
+        help="default: %(default)s",
+    )
     fit.add_argument("--n-clusters", type=int, default=8, metavar="K", help="default: 8")
     fit.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where to write")
     fit.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
@@ -160,7 +167,6 @@ def run_fit(options: argparse.Namespace) -> int:
     )
     if options.image_size and data.files is None:
         raise ValueError(f"{options.data} is no folder of images; leave --image-size out")
-    _tell_of_units(data)
     made = not options.out.exists()
     options.out.mkdir(parents=True, exist_ok=True)  # or it would fail after hours of training
     try:
@@ -191,23 +197,6 @@ def run_fit(options: argparse.Namespace) -> int:
     return 130 if estimator.stop_reason_ == "interrupted" else 0
 
 
-def _tell_of_units(data: Data) -> None:
-    """Columns are taken as they are, and what spreads furthest decides."""
-    if not hasattr(data.X, "columns"):
-        return
-    spread = data.X.std()
-    spread = spread[spread > 0]
-    if len(spread) and spread.max() > UNLIKE * spread.min():
-        wide, narrow = spread.idxmax(), spread.idxmin()
-        times = spread[wide] / spread[narrow]
-        print(
-            f"skdeepclust: column {wide!r} spreads {times:.3g} times as far as {narrow!r}, and "
-            "counts for so much more; bring columns to one scale first, or leave out with --drop "
-            "what is no feature",
-            file=sys.stderr,
-        )
-
-
 def run_predict(options: argparse.Namespace) -> int:
     _refuse_to_replace([options.out], options)
     estimator, data = _model_and_data(options)
@@ -229,6 +218,13 @@ def _make_estimator(options: argparse.Namespace):
     Estimator = methods()[options.method]
     params = dict(options.set)
     known = set(Estimator().get_params()) - {"n_clusters", "random_state", "device", "callbacks"}
+    for name, option in (
+        ("n_clusters", "--n-clusters"),
+        ("random_state", "--seed"),
+        ("device", "--device"),
+    ):
+        if name in params:
+            raise ValueError(f"--set {name}={params[name]!r} is {option} {params[name]} here")
     if unknown := sorted(set(params) - known):
         raise ValueError(f"{options.method} has no {unknown} to set; expected {sorted(known)}")
     if sys.stderr.isatty():
@@ -258,6 +254,9 @@ def _model_and_data(options: argparse.Namespace) -> tuple:
         image_shape=estimator._image_shape or (None, None, None),
         drop=_drop(options),
     )
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None and set(names) == set(getattr(data.X, "columns", ())):
+        data.X = data.X[list(names)]  # in the order of the fit
     return estimator, data
 
 

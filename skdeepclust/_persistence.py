@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from ._tensor_file import decode, encode, read, require_trust, versions, write
 from .exceptions import ModelFileError
-from .training import require_torch_defaults, seeded_construction
+from .training import require_torch_defaults, resolve_device, seeded_construction
 
 # What an estimator has after fit, beside its module.
 ARRAYS = ("labels_", "cluster_centers_", "cluster_sizes_", "restart_scores_")
@@ -35,9 +35,9 @@ ATTRIBUTES = (
     "_image_dtype",
     "history_",
 )
-OPTIONAL = ("feature_names_in_",)
-# Where a fit writes to is for those to say who call it, not for a file.
-NOT_KEPT = ("checkpoint",)
+OPTIONAL = ("feature_names_in_", "_image_limits")
+# Where a fit writes to, and what watches it, are for those to say who call it, not for a file.
+NOT_KEPT = ("checkpoint", "callbacks")
 
 
 # ------------------------------------------------------------------------------------------ modules
@@ -198,7 +198,13 @@ def load(
     """
     if isinstance(trusted, str):
         raise ValueError(f"trusted={trusted!r}; expected a list of import paths")
+    resolve_device(device)
     tensors, metadata = read(Path(path))
+    if "checkpoint" in metadata:
+        raise ModelFileError(
+            f"{path} is the checkpoint of a fit, not a model; call the same fit again with it as "
+            "checkpoint, which goes on from there, and save the estimator"
+        )
     name = metadata.get("class")
     if not isinstance(name, str) or name not in registry():
         raise ModelFileError(f"{path} holds a {name!r}; expected one of {sorted(registry())}")
@@ -206,7 +212,8 @@ def load(
     require_trust(metadata, trusted)
     if not all(isinstance(metadata.get(part), dict) for part in ("parameters", "fitted")):
         raise ModelFileError(f"{path} has no parameters, or no fitted attributes")
-    if forbidden := set(NOT_KEPT) & set(metadata["parameters"]):
+    given = metadata["parameters"]
+    if forbidden := [name for name in NOT_KEPT if given.get(name) is not None]:
         raise ModelFileError(f"{path} sets {sorted(forbidden)}, which no file may")
     try:
         parameters = {n: decode(v) for n, v in metadata["parameters"].items()}

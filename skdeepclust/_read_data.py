@@ -140,8 +140,8 @@ def _read_table(path: Path, suffix: str, drop: tuple[str, ...]):
         names = list(table.columns[missing.any()])
         row = int(missing.any(axis=1).to_numpy().argmax())
         raise ValueError(
-            f"the columns {names} of {path} have missing values, the first in row {row}; fill "
-            f"them, leave out those rows, or these columns with {_dropping(names)}"
+            f"the columns {names} of {path} have missing values, the first in row {row}, counted "
+            f"from 0; fill them, leave out those rows, or these columns with {_dropping(names)}"
         )
     return table
 

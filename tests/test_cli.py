@@ -250,6 +250,7 @@ def test_new_images_are_brought_to_those_of_the_fit(run, folder, tmp_path, capsy
         (["fit", "{}/images", "--drop", "a", "--out", "x"], "no columns to drop"),
         (["fit", "{}/table.csv", "--drop", "kind", "--image-size", "8", "--out", "x"], "no folder"),
         (["fit", "{}/images", "--set", "nope=1", "--out", "x"], "no ['nope']"),
+        (["fit", "{}/images", "--set", "n_clusters=3", "--out", "x"], "is --n-clusters 3 here"),
         (["fit", "{}/images", "--n-clusters", "50", "--out", "x"], "n_samples=40 < n_clusters=50"),
         (["fit", "{}/images", "--n-clusters", "0", "--out", "x"], "'n_clusters' parameter"),
         (["fit", "{}/images", "--device", "abacus", "--out", "x"], "abacus"),
@@ -277,15 +278,25 @@ def test_errors_are_one_line(folder, tmp_path, monkeypatch, capsys, arguments, m
     assert said.err.count("\n") == 1
 
 
-def test_units_that_decide_are_told(tmp_path, capsys):
+def test_columns_are_brought_to_the_order_of_the_fit(tmp_path, capsys):
+    table = pandas.DataFrame(np.random.RandomState(0).rand(40, 3), columns=["a", "b", "c"])
+    for name, columns in {"fitted": ["a", "b", "c"], "turned": ["c", "a", "b"]}.items():
+        table[columns].to_csv(tmp_path / f"{name}.csv", index=False)
+    words = ["fit", str(tmp_path / "fitted.csv"), "--out", str(tmp_path), "--no-report", *QUICK]
+    assert main([*words, "--n-clusters", "3"]) == 0
+    capsys.readouterr()
+    assert main(["predict", str(tmp_path / "model.safetensors"), str(tmp_path / "turned.csv")]) == 0
+    assert capsys.readouterr().out == (tmp_path / "labels.csv").read_text()
+
+
+def test_warnings_are_one_line(tmp_path):
     X = pandas.DataFrame(np.random.RandomState(0).rand(40, 3), columns=["a", "b", "c"])
-    for name, table in {"alike": X, "unlike": X.assign(c=0, id=range(40), b=X["b"] / 10)}.items():
-        table.to_csv(tmp_path / f"{name}.csv", index=False)
-        words = ["fit", str(tmp_path / f"{name}.csv"), "--out", str(tmp_path / name), "--no-report"]
-        assert main([*words, "--n-clusters", "3", *QUICK]) == 0
-        said = capsys.readouterr().err
-        assert ("column 'id' spreads" in said) == (name == "unlike")
-    assert "times as far as 'b'" in said
+    X.assign(b=X["b"] / 10, id=range(40)).to_csv(tmp_path / "table.csv", index=False)
+    words = ["fit", tmp_path / "table.csv", "--out", tmp_path, "--no-report", "--n-clusters", "3"]
+    said = command(*words, *QUICK, capture_output=True).stderr
+    lines = [line for line in said.splitlines() if "spreads" in line]
+    assert lines[0].startswith("skdeepclust: warning: column 'id' of X spreads ")
+    assert len(lines) == 1
 
 
 @pytest.mark.parametrize(

@@ -293,6 +293,26 @@ def test_columns_that_float32_makes_coarse_are_told(Estimator, X, change, told):
 
 
 @each
+def test_units_that_decide_are_told(Estimator, images):
+    """Of columns with names, which may have them."""
+    X = pd.DataFrame(np.random.RandomState(0).rand(40, 3), columns=["a", "b", "c"])
+    X["constant"] = 0.1
+    unlike = X.assign(b=X["b"] / 10, id=range(40))
+    with pytest.warns(
+        UserWarning, match=r"column 'id' of X spreads 3\d\d times as far as 'b'"
+    ) as seen:
+        small(Estimator, max_epochs=1).fit(unlike)
+    assert seen[0].filename == __file__
+    named = pd.DataFrame((images / 255).reshape(60, -1)).add_prefix("p")
+    named["p0"] /= 1000
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="column")
+        small(Estimator, max_epochs=1).fit(X)
+        small(Estimator, max_epochs=1).fit(unlike.to_numpy())
+        small(Estimator, max_epochs=1, input_shape=(1, 6, 6)).fit(named)
+
+
+@each
 def test_sparse_data(Estimator, X):
     with pytest.raises(TypeError, match=r"[Ss]parse"):
         small(Estimator).fit(scipy.sparse.csr_matrix(X))
@@ -320,6 +340,7 @@ def test_sparse_data(Estimator, X):
         ({"input_shape": [(1,), (1,), (5,)]}, r"not \(1,\)"),
         ({"callbacks": [object()]}, "expected skorch callbacks"),
         ({"callbacks": [EarlyStopping()]}, "give it monitor='train_loss'"),
+        ({"callbacks": [EarlyStopping]}, "EarlyStopping monitors 'valid_loss'.*='train_loss'"),
         ({"callbacks": [skorch.callbacks.Checkpoint()]}, "give it monitor=None, for every epoch"),
     ],
 )
@@ -413,6 +434,38 @@ def test_channels_that_come_last_are_told(Estimator, images):
         small(Estimator, max_epochs=1).fit(images)
         small(Estimator, max_epochs=1, input_shape=last.shape[1:]).fit(last)
         small(Estimator, max_epochs=1, network="mlp").fit(images.reshape(len(images), 9, 4, 1))
+
+
+@each
+def test_images_on_another_scale_are_told(Estimator, images):
+    """As those are that were bytes, beside shares of 255."""
+    shares = (images / 255).astype(np.float32)
+    model = small(Estimator, max_epochs=1).fit(shares)
+    for X in (shares * 255, shares / 255):
+        with pytest.warns(UserWarning, match=r"training were of 0.01569 to 0.9608; bring X to"):
+            model.predict(X)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="X holds images")
+        model.predict(shares[:1] / 5)
+        model.predict(np.full_like(shares[:1], 0.3))  # a picture of one colour
+        model.predict(shares * 5)
+        small(Estimator, max_epochs=1).fit(images).predict(images // 100)  # bytes have one scale
+
+
+@each
+def test_how_many_axes_samples_have_is_told(Estimator, images):
+    model = small(Estimator, max_epochs=1).fit(images)
+    one = images[0]
+    for X, way_out in (
+        (one, r"is one image; .*give X\[None\]"),
+        (one[0], r"is one image; .*give X\[None, None\]"),
+        (images[:, 0], r"dim 3 .*for grey images give X\[:, None\], for series"),
+        (images[:, None], "dim 5 .*expected .n_samples, n_features. or .n_samples, C, H, W."),
+    ):
+        with pytest.raises(ValueError, match=way_out):
+            model.predict(X)
+    with pytest.raises(ValueError, match=r"dim 3 and shape .*reshape\(len\(X\), -1\)"):
+        small(Estimator).fit(images[:, 0])
 
 
 @each

@@ -257,7 +257,6 @@ def test_what_is_imported_must_be_trusted(X, path, monkeypatch):
     ("params", "message"),
     [
         ({"random_state": np.random.RandomState(0)}, "random_state=.*cannot be kept in a file"),
-        ({"callbacks": [Callback()]}, "callbacks=.*cannot be kept in a file"),
         (
             {"network": lambda shape, dim: Linear(shape, dim), "statistics_pooling": False},
             "network=.*define it at the top level of a module",
@@ -269,6 +268,20 @@ def test_what_no_file_can_hold_is_refused(X, path, params, message):
     with pytest.raises(ValueError, match=message):
         model.save(path)
     assert not path.exists()
+
+
+def test_what_watched_the_training_is_not_kept(X, path):
+    model = short(StatDEC, callbacks=[Callback()], checkpoint=path.with_suffix(".fit")).fit(X)
+    model.save(path)
+    again = skdeepclust.load(path)
+    assert again.callbacks is again.checkpoint is None
+    assert np.array_equal(again.transform(X), model.transform(X))
+
+
+def test_a_device_that_is_not_there_is_told_at_once(X, path):
+    short(StatDEC).fit(X).save(path)
+    with pytest.raises(ValueError, match="device='abacus' is not a torch device"):
+        skdeepclust.load(path, device="abacus")
 
 
 def test_a_subclass_is_refused(X, path):

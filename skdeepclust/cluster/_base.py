@@ -19,6 +19,7 @@ from os import PathLike
 import numpy as np
 import torch
 from joblib import Parallel, delayed, effective_n_jobs
+from scipy.sparse import issparse
 from sklearn import config_context
 from sklearn.base import (
     BaseEstimator,
@@ -58,6 +59,12 @@ from ._run import Run
 FLOAT_OR_BYTE = [np.float32, np.uint8]
 # A column whose float32 form has fewer steps from end to end is looked at for what it has lost.
 FEWEST_STEPS = 256
+# Columns of which one spreads so many times as far as another are told of, by about so many rows.
+UNLIKE, ROWS_LOOKED_AT = 100, 10_000
+# New images are on another scale where the range of so many of them is so many times as wide as
+# that of the training, or it as theirs: bytes and shares of 255 differ by more, darker pictures by
+# less.
+SCALED, OTHER_SCALE = 1000, 30
 
 
 class ClusteringModule(nn.Module, ABC):
@@ -404,6 +411,9 @@ class BaseDeepClusterer(
         if self.augment not in (None, *self._vector_augmentations):
             require_images(f"augment={self.augment!r}", self.input_shape_)
         self._image_dtype = array.dtype if is_image else None
+        # Those of bytes are known.
+        scaled = is_image and array.dtype != np.uint8
+        self._image_limits = (float(array.min()), float(array.max())) if scaled else None
         return self._as_rows(self._as_seen(array), device)
 
     def _seen_shape(self, array: np.ndarray) -> tuple[int, int, int]:
@@ -425,11 +435,14 @@ class BaseDeepClusterer(
     def _validate_new_data(self, X) -> Rows:
         array, _ = self._as_array(X, reset=False)
         if self._image_dtype is not None and array.dtype != self._image_dtype:
+            given, name = getattr(X, "dtype", array.dtype), type(self).__name__
             raise ValueError(
-                f"X holds images of {array.dtype}, but {type(self).__name__} was fitted on "
-                f"{self._image_dtype} ones, and images of uint8 are scaled to [0, 1] while others "
-                f"are not; convert X as the training data was"
+                f"X holds images of {given}, but {name} was fitted on {self._image_dtype} ones, "
+                "and images of uint8 are scaled to [0, 1] while others are not; convert X as the "
+                "training data was"
             )
+        if limits := getattr(self, "_image_limits", None):
+            tell_of_scale(array[:SCALED], limits)
         self.module_.to(device := resolve_device(self.device))
         return self._as_rows(self._as_seen(array), device)
 
@@ -437,17 +450,19 @@ class BaseDeepClusterer(
         """X as a 2-D float32 or uint8 array, and the shape of its images if it holds some."""
         if isinstance(X, (list, tuple)):
             X = np.asarray(X)
-        image_shape = None
-        ndim = getattr(X, "ndim", 2)
-        if ndim == 4:
+        if issparse(X):
+            raise TypeError(
+                f"X is a sparse matrix of shape {X.shape}, and networks here take dense ones; give "
+                "X.toarray(), or in a pipeline OneHotEncoder(sparse_output=False), "
+                "ColumnTransformer(sparse_threshold=0), or for text TruncatedSVD before this step"
+            )
+        image_shape, shape = None, tuple(getattr(X, "shape", ()))
+        if len(shape) == 4:
             X = np.asarray(X)
             image_shape = X.shape[1:]
             X = X.reshape(len(X), math.prod(image_shape))
-        elif ndim == 3:
-            raise ValueError(
-                f"Found array with dim 3 and shape {tuple(X.shape)}; expected (n_samples, "
-                "n_features) or (n_samples, C, H, W): for grey images give X[:, None]"
-            )
+        else:
+            require_samples(shape, None if reset else self._image_shape)
         if not reset and image_shape not in (None, self._image_shape):
             raise ValueError(
                 f"X holds images of shape {image_shape}; {type(self).__name__} was fitted on "
@@ -457,6 +472,8 @@ class BaseDeepClusterer(
             array = validate_data(self, X, reset=reset, dtype=FLOAT_OR_BYTE, order="C")
         if reset and image_shape is None:
             tell_of_rounding(X, array)
+        if reset and image_shape is None is self.input_shape and hasattr(self, "feature_names_in_"):
+            tell_of_units(self.feature_names_in_, array)
         return array, image_shape
 
     def _as_rows(self, array: np.ndarray, device: torch.device) -> Rows:
@@ -551,7 +568,8 @@ class BaseDeepClusterer(
         """Write the fitted estimator to one file, which :func:`skdeepclust.load` reads.
 
         The file is in the safetensors format and holds tensors and JSON, nothing that runs. It
-        takes the place of one that is there only when it is whole and on the disk.
+        takes the place of one that is there only when it is whole and on the disk. ``callbacks``
+        and ``checkpoint``, which are of the training, are not kept.
 
         Parameters
         ----------
@@ -560,8 +578,8 @@ class BaseDeepClusterer(
         Raises
         ------
         ValueError
-            When a parameter cannot be kept in a file: a RandomState, a callback, a network or an
-            augmentation that no import leads to; or when parameters were changed after ``fit``, so
+            When a parameter cannot be kept in a file: a RandomState, a network or an augmentation
+            that no import leads to; or when parameters were changed after ``fit``, so
             that the network is no longer theirs.
         """
         save(self, path)
@@ -626,6 +644,56 @@ def channels_last(shape: tuple[int, int, int]) -> bool:
     return shape[2] in (1, 3, 4) and min(shape[:2]) > 4
 
 
+def require_samples(shape: tuple[int, ...], image_shape: tuple[int, int, int] | None) -> None:
+    """Refuse what has another number of axes than samples in rows have; ``image_shape`` is that of
+    the images that were fitted, if any were."""
+    if image_shape is not None and shape in (image_shape, image_shape[1:]):
+        missing = "None" if len(shape) == 3 else "None, None"
+        # As many rows of as many pixels may be a sample each.
+        if len(shape) == 3 or shape[1] != math.prod(image_shape):
+            raise ValueError(
+                f"X of shape {shape} is one image; expected (n_samples, C, H, W): give X[{missing}]"
+            )
+    if len(shape) > 2:
+        raise ValueError(
+            f"Found array with dim {len(shape)} and shape {shape}; expected (n_samples, "
+            "n_features) or (n_samples, C, H, W): for grey images give X[:, None], for series and "
+            "other samples X.reshape(len(X), -1)"
+        )
+
+
+def tell_of_scale(array: np.ndarray, limits: tuple[float, float]) -> None:
+    """Warn of images whose numbers go far beyond those of the training, or are tiny beside them."""
+    low, high = float(array.min()), float(array.max())
+    fitted = limits[1] - limits[0]
+    if high - low > OTHER_SCALE * fitted or 0 < OTHER_SCALE * (high - low) < fitted:
+        warnings.warn(
+            f"X holds images of {low:.4g} to {high:.4g}, but those of the training were of "
+            f"{limits[0]:.4g} to {limits[1]:.4g}; bring X to the same scale",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
+def tell_of_units(names: np.ndarray, array: np.ndarray) -> None:
+    """Warn of columns with names, which may have units, of which one spreads far further."""
+    part = array[:: max(1, len(array) // ROWS_LOOKED_AT)].astype(np.float64)
+    varies = np.flatnonzero(part.min(0) < part.max(0))
+    if not len(varies):
+        return
+    spread = part[:, varies].std(0)
+    times = spread.max() / spread.min()
+    if times > UNLIKE:
+        wide, narrow = (names[varies[i]] for i in (spread.argmax(), spread.argmin()))
+        warnings.warn(
+            f"column {wide!r} of X spreads {times:.3g} times as far as {narrow!r}, and counts for "
+            "so much more; where columns have units of their own, bring them to one scale first, "
+            "as StandardScaler does, and leave out what is no feature",
+            UserWarning,
+            stacklevel=6,
+        )
+
+
 def tell_of_rounding(X, array: np.ndarray) -> None:
     """Warn of columns of X that its float32 form, in which networks compute, has made coarse."""
     if array.dtype != np.float32 or getattr(X, "dtype", None) == np.float32:
@@ -677,6 +745,8 @@ def require_callbacks(callbacks) -> None:
                 "has ended: score the fitted estimator, or watch the losses of history_"
             )
         monitor = getattr(callback, "monitor", None)
+        if inspect.isclass(callback) and "monitor" in (of := inspect.signature(kind).parameters):
+            monitor = of["monitor"].default
         if isinstance(monitor, str) and monitor.startswith("valid"):
             # skorch takes what such a name has in the history for whether this epoch is the best.
             way_out = (

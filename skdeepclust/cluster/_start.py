@@ -144,9 +144,8 @@ def best_start(starts: list[Tensor], n_clusters: int, information: NeighborInfor
 
 
 def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.RandomState):
-    if isinstance(init, str):
-        init = KMeans(n_clusters, n_init=20)
-    clusterer = clone(init)
+    asked = KMeans(n_clusters, n_init=20) if isinstance(init, str) else init
+    clusterer = clone(asked)
     for name, value in sorted(clusterer.get_params().items()):  # those of a pipeline's steps too
         if name.split("__")[-1] == "random_state" and value is None:
             clusterer.set_params(**{name: rng.randint(2**31 - 1)})
@@ -161,12 +160,17 @@ def _responsibilities_of(init, Z: np.ndarray, n_clusters: int, rng: np.random.Ra
     if hasattr(clusterer, "predict_proba"):
         posterior = clusterer.predict_proba(Z)
         if posterior.shape[1] != n_clusters:
-            raise ValueError(
-                f"init={init!r} found {posterior.shape[1]} clusters; expected n_clusters="
-                f"{n_clusters}: give it as many"
-            )
+            raise _fewer(init, posterior.shape[1], n_clusters)
         return posterior.astype(np.float32)
+    if asked is init and len(found) < n_clusters <= len(np.unique(Z, axis=0)):
+        raise _fewer(init, len(found), n_clusters)
     return np.eye(n_clusters, dtype=np.float32)[labels]
+
+
+def _fewer(init, found: int, n_clusters: int) -> ValueError:
+    return ValueError(
+        f"init={init!r} found {found} clusters; expected n_clusters={n_clusters}: give it as many"
+    )
 
 
 def agreed_mixtures(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._images import as_images, holds_images, mosaic_size, show_mosaic, to_pixels
-from ._plotting import axes_to_draw_on, require_count, require_fitted, spread_of
+from ._plotting import axes_to_draw_on, count_clusters, require_count, require_fitted, spread_of
 
 
 def rank_by_typicality(estimator, X):
@@ -199,7 +199,7 @@ class ClusterProfilesDisplay:
                 "each feature of X"
             )
         Z = (X - X.mean(0)) / spread_of(X)
-        sizes = np.bincount(labels, minlength=n_clusters or 0)
+        sizes = count_clusters(labels, n_clusters or 0)
         means = np.full((len(sizes), X.shape[1]), np.nan)
         for cluster in np.flatnonzero(sizes):
             means[cluster] = Z[labels == cluster].mean(0)

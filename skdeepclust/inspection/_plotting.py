@@ -43,6 +43,17 @@ def require_count(name: str, value) -> None:
         raise ValueError(f"{name}={value!r}; expected an int >= 1")
 
 
+def count_clusters(labels, n_clusters=0) -> np.ndarray:
+    """Samples of each cluster, at least so many."""
+    labels = np.asarray(labels)
+    if labels.size and labels.min() < 0:
+        raise ValueError(
+            f"labels has {labels.min()}; expected 0 and more: leave out noise, as "
+            "labels[labels >= 0]"
+        )
+    return np.bincount(labels, minlength=n_clusters)
+
+
 def axes_to_draw_on(ax, **figure):
     """The given Axes, or those of a new figure."""
     if ax is None:

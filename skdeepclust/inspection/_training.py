@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._plotting import axes_to_draw_on, color_of, import_pyplot, require_fitted
+from ._plotting import (
+    axes_to_draw_on,
+    color_of,
+    count_clusters,
+    import_pyplot,
+    require_fitted,
+)
 
 # In the history, but no course of the training.
 NO_CURVE = {"epoch", "dur", "phase"}
@@ -242,7 +248,7 @@ class ClusterSizesDisplay:
         -------
         ClusterSizesDisplay
         """
-        return cls(np.bincount(labels))
+        return cls(count_clusters(labels))
 
     def plot(self, ax=None):
         """Draw a bar for each cluster; the dashed line is where all would be equal.

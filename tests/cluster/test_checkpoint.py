@@ -395,7 +395,7 @@ def test_what_is_no_checkpoint_is_refused(X, tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint"):
         small(StatDEC, checkpoint=path).fit(X)
     path.write_bytes(content)
-    with pytest.raises(ValueError, match="holds a None"):
+    with pytest.raises(ValueError, match="is the checkpoint of a fit, not a model"):
         skdeepclust.load(path)
 
 

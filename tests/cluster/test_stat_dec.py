@@ -211,10 +211,17 @@ def test_a_start_with_other_labels_is_refused(blobs, init):
         small(init=init).fit(blobs[0])
 
 
-@pytest.mark.parametrize("n_components", [1, 2])
-def test_a_start_with_fewer_clusters_than_asked_for_is_refused(blobs, n_components):
-    with pytest.raises(ValueError, match=f"found {n_components} clusters; expected n_clusters=3"):
-        small(init=GaussianMixture(n_components)).fit(blobs[0])
+@pytest.mark.parametrize("init", [GaussianMixture(1), GaussianMixture(2), KMeans(2)])
+def test_a_start_with_fewer_clusters_than_asked_for_is_refused(blobs, init):
+    found = init.get_params().get("n_components") or init.n_clusters
+    with pytest.raises(ValueError, match=f"found {found} clusters; expected n_clusters=3"):
+        small(init=init).fit(blobs[0])
+
+
+def test_a_start_may_have_as_few_clusters_as_there_are_samples():
+    with pytest.warns(DeadClusterWarning):
+        model = small(init=KMeans(3)).fit(np.repeat(np.eye(2, 5), 30, 0))
+    assert sorted(model.cluster_sizes_) == [0, 30, 30]
 
 
 @pytest.mark.parametrize("Estimator", [StatDEC, DVC])

@@ -74,6 +74,8 @@ def test_profiles_of_what_a_user_may_have(assert_readable):
     """A constant column, whose standard deviation is computed as its rounding, and dollars."""
     X = np.c_[np.arange(10.0), np.full(10, 0.1)]
     names = ["profit_$_per_$_spent", "constant"]
+    with pytest.raises(ValueError, match=r"labels has -1; expected 0 and more: leave out noise"):
+        ClusterProfilesDisplay.from_predictions(X, np.arange(10) % 2 - 1)
     display = ClusterProfilesDisplay.from_predictions(X, np.arange(10) % 2, feature_names=names)
     np.testing.assert_allclose(display.profiles[:, 1], 0, atol=1e-12)
     assert_readable(display.plot().figure_)
