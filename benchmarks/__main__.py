@@ -1,8 +1,8 @@
 """``python -m benchmarks``: where the package stands.
 
-Without a command: our estimators and their peers on the smaller data, one seed, measured here in
-some forty minutes, and the table of it. Its runs are kept in ``benchmarks/local``, which git
-ignores. All other commands keep theirs in ``benchmarks/results``, where ours are, unless
+Without a command: our estimators and their peers on three small sets, one seed, measured here in
+some ten minutes on two cores, and the table of it. Its runs are kept in ``benchmarks/local``, which
+git ignores. All other commands keep theirs in ``benchmarks/results``, where ours are, unless
 ``--results`` names another folder.
 
     python -m benchmarks peers --budget full        all data sets, three seeds: hours on two cores
@@ -62,6 +62,9 @@ def main() -> None:
         command.add_argument("--seeds", nargs="+", type=int)
         if name == "peers":
             command.add_argument("--only", nargs="+", choices=peers.METHODS, metavar="METHOD")
+            command.add_argument(
+                "--jobs", type=int, help="runs at a time, by default 2, or 1 on a GPU"
+            )
     commands.add_parser("engine").add_argument("parts", nargs="*", metavar="PART")
     command = commands.add_parser("selection")
     command.add_argument("--only", nargs="+", choices=selection.RUNS, metavar="ESTIMATOR")

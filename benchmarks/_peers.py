@@ -10,6 +10,7 @@ import contextlib
 import functools
 import itertools
 import math
+import sys
 
 import numpy as np
 import torch
@@ -155,7 +156,8 @@ class ClustPy:
             device=device(),
             random_state=self.seed,
         )
-        return model.fit(np.ascontiguousarray(X, np.float32)).labels_
+        with contextlib.redirect_stdout(sys.stderr):  # what it has to say is no result
+            return model.fit(np.ascontiguousarray(X, np.float32)).labels_
 
 
 @functools.cache

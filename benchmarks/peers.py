@@ -1,19 +1,22 @@
 """Our estimators and what a user would pick instead, on the same data, one process a run.
 
-``python -m benchmarks peers [--data ...] [--only ...] [--seeds ...] [--device cpu]``
+``python -m benchmarks peers [--data ...] [--only ...] [--seeds ...] [--jobs ...] [--device cpu]``
 
 For each seed every method runs once before the next seed begins, so that a machine that slows down
 slows all of them. A process of its own makes the peak memory the run's; what is compiled at the
-first call (UMAP) is compiled on a few rows before the clock starts.
+first call (UMAP) is compiled on a few rows before the clock starts. On a CPU two processes run at
+a time, with one thread each, so that what cannot use a second core leaves none idle.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,7 +80,7 @@ class Data:
 
 
 FAMILIAR = {
-    "iris, 150 × 4": Data(lambda seed: scaled(*load_iris(return_X_y=True)), 3, quick=True),
+    "iris, 150 × 4": Data(lambda seed: scaled(*load_iris(return_X_y=True)), 3),
     "wine, 178 × 13": Data(lambda seed: scaled(*load_wine(return_X_y=True)), 3, quick=True),
     "breast cancer, 569 × 30": Data(
         lambda seed: scaled(*load_breast_cancer(return_X_y=True)), 2, quick=True
@@ -95,7 +98,7 @@ FAMILIAR = {
     "stick figures, 900": Data(lambda seed: stick_figures(), 9),
     "coloured letters, 10,000": Data(lambda seed: coloured_letters(), 72),
     "ORL faces, 400": Data(lambda seed: orl(), 40),
-    "MNIST, 5,000 drawn": Data(lambda seed: subset(*fetch_mnist(), 5_000, seed), 10, quick=True),
+    "MNIST, 5,000 drawn": Data(lambda seed: subset(*fetch_mnist(), 5_000, seed), 10),
     "long-tailed MNIST, ratio 10": Data(long_tailed, 10),
     "radiology, 6,000 drawn": Data(lambda seed: subset(*medical_mnist(), 6_000, seed), 6),
     "MNIST, 70,000": Data(lambda seed: fetch_mnist(), 10),
@@ -192,17 +195,29 @@ def pairs(names, only):
                 yield data, method
 
 
-def main(budget="quick", names=None, only=None, seeds=None) -> None:
+# The threads of torch, BLAS and scikit-learn, and those of UMAP.
+THREADS = "OMP_NUM_THREADS", "NUMBA_NUM_THREADS"
+
+
+def main(budget="quick", names=None, only=None, seeds=None, jobs=None) -> None:
+    """``jobs`` runs at a time, with one thread each unless the environment says otherwise."""
     names = names or [name for name, data in DATA.items() if data.quick or budget == "full"]
     only = only or [name for name, method in METHODS.items() if method.quick or budget == "full"]
     seeds = seeds if seeds is not None else list(range(1 if budget == "quick" else 3))
-    for seed in seeds:
-        for data, method in pairs(names, only):
-            command = [sys.executable, "-m", "benchmarks.peers", data, method, str(seed)]
-            # Progress and warnings are kept back, unless they say why there is no result.
-            done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-            if done.returncode:
-                print(f"{data}: {method}, seed {seed}: {done.stderr[-2000:]}", flush=True)
+    jobs = jobs or (2 if device().type == "cpu" else 1)  # which would share a GPU's time
+    threads = dict.fromkeys(THREADS, "1") if jobs > 1 else {}
+    runs = [(*pair, str(seed)) for seed in seeds for pair in pairs(names, only)]
+    with ThreadPoolExecutor(jobs) as pool:
+        for _ in pool.map(lambda run: in_a_process(*run, threads | os.environ), runs):
+            pass
+
+
+def in_a_process(data, method, seed, environment) -> None:
+    """One run; progress and warnings are kept back, unless they say why there is no result."""
+    command = [sys.executable, "-m", "benchmarks.peers", data, method, seed]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=environment)
+    if done.returncode:
+        print(f"{data}: {method}, seed {seed}: {done.stderr[-2000:]}", flush=True)
 
 
 def one(data: str, method: str, seed: int) -> None:

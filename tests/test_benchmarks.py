@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from skorch.callbacks import Callback
 
 from benchmarks import __main__ as command_line
-from benchmarks import _embeddings, _record
+from benchmarks import _embeddings, _record, peers
 from benchmarks._data import of_r
 from skdeepclust import StatDEC
 
@@ -66,6 +67,50 @@ def test_where_a_command_keeps_its_runs(tmp_path, monkeypatch, words, folder):
     assert os.environ[_record.RESULTS] == str((expected / folder).resolve())
     assert asked
     assert not {"device", "results", "command"} & asked[0].keys()
+
+
+@pytest.mark.parametrize(
+    ("jobs", "set_to", "threads"), [(None, None, "1"), (None, "3", "3"), (1, None, None)]
+)
+def test_peers_share_the_cores(monkeypatch, jobs, set_to, threads):
+    """Two runs at a time, of one thread each; one alone has all, and the environment its way."""
+    monkeypatch.setenv(_record.DEVICE, "cpu")
+    for name in peers.THREADS:
+        monkeypatch.delenv(name, raising=False)
+    if set_to:
+        monkeypatch.setenv("OMP_NUM_THREADS", set_to)
+    ran, at_a_time = [], jobs or 2
+    together, places = threading.Barrier(at_a_time), threading.Semaphore(at_a_time)
+
+    def process(command, *, env, **_):
+        assert env.get("OMP_NUM_THREADS") == threads
+        assert env.get("NUMBA_NUM_THREADS") == (threads and "1")
+        assert places.acquire(blocking=False)
+        together.wait(30)
+        ran.append((*command[-3:-1], int(command[-1])))
+        together.wait(30)
+        places.release()
+        together.wait(30)
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(peers.subprocess, "run", process)
+    methods = ["KMeans", "StatDEC", "DVC"]
+    peers.main(names=["digits, 1,797"], only=methods, seeds=[0, 1], jobs=jobs)
+    assert sorted(ran) == [("digits, 1,797", m, seed) for m in sorted(methods) for seed in (0, 1)]
+
+
+def test_an_interruption_starts_no_more_of_the_peers(monkeypatch):
+    monkeypatch.setenv(_record.DEVICE, "cpu")
+    ran = []
+
+    def process(command, **_):
+        ran.append(command)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(peers.subprocess, "run", process)
+    with pytest.raises(KeyboardInterrupt):
+        peers.main(names=["digits, 1,797"], only=["KMeans"], seeds=range(100), jobs=1)
+    assert len(ran) < 100
 
 
 def test_embeddings_belong_to_the_classes_that_come_with_them(tmp_path, monkeypatch):

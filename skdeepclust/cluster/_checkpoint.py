@@ -132,9 +132,11 @@ class CheckpointFile:
             if isinstance(mine, dict) and isinstance(theirs, dict):
                 differing = sorted(k for k in {*mine, *theirs} if mine.get(k) != theirs.get(k))
                 mine, theirs = ({k: side.get(k) for k in differing} for side in (mine, theirs))
+            what = f"its {name}: {theirs}, this fit's: {mine}"
+            if name == "data":  # whose digests tell nobody anything
+                what = "its data are others, or the same in another order or dtype"
             raise CheckpointError(
-                f"{self.path} is the checkpoint of another fit: its {name} is {theirs}, this fit's "
-                f"{mine}; {way_out}"
+                f"{self.path} is the checkpoint of another fit: {what}; {way_out}"
             )
 
     def epoch_ends(self, progress: Progress) -> None:

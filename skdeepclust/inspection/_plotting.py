@@ -32,7 +32,8 @@ def require_fitted(estimator) -> None:
     if isinstance(estimator, Pipeline):
         raise TypeError(
             "expected a clusterer, not a Pipeline; give its last step, and what the steps before "
-            "it make of X: pipeline[-1], pipeline[:-1].transform(X)"
+            "it make of X: pipeline[-1], pipeline[:-1].transform(X); columns keep their names "
+            "there after pipeline.set_output(transform='pandas').fit(X)"
         )
     check_is_fitted(estimator)
 

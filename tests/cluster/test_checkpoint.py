@@ -358,11 +358,11 @@ def test_any_seed_is_the_checkpoint_s(X, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lr": 0.5}, "parameters is {'lr': 0.002}, this fit's {'lr': 0.5}"),
-        ({"random_state": 1}, "random_state is 0, this fit's 1"),
-        ({"X": 2}, "its data is"),
-        ({"version": "0.0"}, "versions is {'skdeepclust': "),
-        ({"Estimator": DVC}, "class is StatDEC, this fit's DVC"),
+        ({"lr": 0.5}, "its parameters: {'lr': 0.002}, this fit's: {'lr': 0.5}"),
+        ({"random_state": 1}, "its random_state: 0, this fit's: 1"),
+        ({"X": 2}, "its data are others"),
+        ({"version": "0.0"}, "its versions: {'skdeepclust': "),
+        ({"Estimator": DVC}, "its class: StatDEC, this fit's: DVC"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
