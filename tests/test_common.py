@@ -313,6 +313,33 @@ def test_units_that_decide_are_told(Estimator, images):
 
 
 @each
+@pytest.mark.parametrize("frame", [pd.DataFrame, polars.DataFrame])
+def test_columns_that_are_amiss_are_named(Estimator, frame):
+    numbers = np.random.RandomState(0).rand(40, 2)
+    good = {"a": numbers[:, 0], "b": numbers[:, 1]}
+    amiss = {
+        "city": (["Oslo", "Rome"] * 20, r"columns \['city'\] of X are no numbers; .*OneHotEncoder"),
+        "gaps": (np.where(np.arange(40) == 3, np.nan, 1.0), r"\['gaps'\] .*NaN .*SimpleImputer"),
+        "far": (np.where(np.arange(40) == 3, np.inf, 1.0), r"\['far'\] of X have NaN or infinity"),
+    }
+    amiss["none"] = ([None, 1] * 20, r"columns \['none'\] of X have NaN")
+    if frame is pd.DataFrame:
+        amiss["nullable"] = (pd.array([None, 1] * 20, "Int64"), r"\['nullable'\] of X have NaN")
+        # The other has numbers of days for dates.
+        amiss["when"] = (np.arange(40).astype("M8[s]"), r"columns \['when'\] of X are no numbers")
+    model = small(Estimator, max_epochs=1).fit(frame({**good, "c": numbers[:, 0]}))
+    for name, (values, message) in amiss.items():
+        X = frame({**good, name: values})
+        with pytest.raises(ValueError, match=message):
+            small(Estimator).fit(X)
+        X = frame({**good, "c": values})
+        with pytest.raises(ValueError, match=message.replace(name, "c")):
+            model.predict(X)
+    with pytest.raises(ValueError, match="feature names"):  # no word of columns that are well
+        model.predict(frame({**good, "d": numbers[:, 0]}))
+
+
+@each
 def test_sparse_data(Estimator, X):
     with pytest.raises(TypeError, match=r"[Ss]parse"):
         small(Estimator).fit(scipy.sparse.csr_matrix(X))

@@ -468,8 +468,13 @@ class BaseDeepClusterer(
                 f"X holds images of shape {image_shape}; {type(self).__name__} was fitted on "
                 f"{self._image_shape or self._sample_shape}"
             )
-        with warning_filters:
-            array = validate_data(self, X, reset=reset, dtype=FLOAT_OR_BYTE, order="C")
+        try:
+            with warning_filters:
+                array = validate_data(self, X, reset=reset, dtype=FLOAT_OR_BYTE, order="C")
+        except (ValueError, TypeError) as error:
+            if hasattr(X, "columns") and (why := what_is_amiss(X)):
+                raise ValueError(why) from error
+            raise
         if reset and image_shape is None:
             tell_of_rounding(X, array)
         if reset and image_shape is None is self.input_shape and hasattr(self, "feature_names_in_"):
@@ -673,6 +678,34 @@ def tell_of_scale(array: np.ndarray, limits: tuple[float, float]) -> None:
             UserWarning,
             stacklevel=5,
         )
+
+
+def what_is_amiss(table) -> str | None:
+    """Which columns are no numbers, or else have gaps, where there are such."""
+    words, gaps = [], []
+    for name in table.columns:
+        column = table[name]
+        there = np.asarray(column.dropna() if hasattr(column, "dropna") else column.drop_nulls())
+        try:
+            numbers = there.astype(np.float64)
+        except (ValueError, TypeError):
+            words.append(name)
+            continue
+        if there.dtype.kind in "mM":  # times, which numpy takes for numbers
+            words.append(name)
+        elif len(there) < len(column) or not np.isfinite(numbers).all():
+            gaps.append(name)
+    if words:
+        return (
+            f"the columns {words} of X are no numbers; leave them out, or make columns of 0 and 1 "
+            "of them, as OneHotEncoder(sparse_output=False) does"
+        )
+    if gaps:
+        return (
+            f"the columns {gaps} of X have NaN or infinity; fill them, as SimpleImputer does, or "
+            "leave out those rows"
+        )
+    return None
 
 
 def tell_of_units(names: np.ndarray, array: np.ndarray) -> None:
