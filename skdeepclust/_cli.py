@@ -25,8 +25,8 @@ LABELS, MODEL, REPORT = "labels.csv", "model.safetensors", "report.html"
 EXPECTED = (ValueError, OSError, ImportError, FloatingPointError)
 
 DATA_HELP = (
-    "a folder of images, a .npy or .npz file of numpy, or a .csv or .parquet table whose columns "
-    "are features, in their units"
+    "a folder of images or one image, a .npy or .npz file of numpy, or a .csv or .parquet table "
+    "whose columns are features, in their units"
 )
 
 

@@ -38,8 +38,9 @@ def read_data(
     Parameters
     ----------
     path : str or path-like
-        A folder, whose images are read by name, those in its folders too; a file .npy, or .npz with
-        one array or one that is called X; a file .csv or .parquet whose columns are features.
+        A folder, whose images are read by name, those in its folders too; one image; a file .npy,
+        or .npz with one array or one that is called X; a file .csv or .parquet whose columns are
+        features.
     image_shape : (int or None, int or None, int or None), default=(None, None, None)
         Channels, height and width that images are brought to. None is what they have: they must all
         be of the same size then, and are grey where they all are.
@@ -64,7 +65,7 @@ def read_data(
     table = suffix in (".csv", ".parquet") and not path.is_dir()
     if drop and not table:
         raise ValueError(f"{path} has no columns to drop; expected a .csv or .parquet file")
-    if path.is_dir():
+    if path.is_dir() or (path.is_file() and suffix in IMAGES):
         return _read_images(path, image_shape)
     if not path.exists():
         raise FileNotFoundError(
@@ -76,8 +77,8 @@ def read_data(
     if suffix in (".npy", ".npz"):
         return Data(_read_array(path, suffix))
     raise ValueError(
-        f"{path} ends in {suffix!r}; expected a folder of images, or a .npy, .npz, .csv or "
-        ".parquet file"
+        f"{path} ends in {suffix!r}; expected a folder of images or one of {list(IMAGES)}, or a "
+        ".npy, .npz, .csv or .parquet file"
     )
 
 
@@ -200,16 +201,18 @@ def _in_a_row(names: list[str]) -> bool:
     return names == [str(number) for number in range(int(first), int(first) + len(names))]
 
 
-def _read_images(folder: Path, shape: tuple[int | None, int | None, int | None]) -> Data:
+def _read_images(path: Path, shape: tuple[int | None, int | None, int | None]) -> Data:
     try:
         from PIL import Image
     except ImportError as error:
         raise ImportError(
             "reading images needs pillow; install it with: pip install 'skdeepclust[cli]'"
         ) from error
+    folder = path if path.is_dir() else path.parent
+    found = folder.rglob("*") if path.is_dir() else [path]
     files = sorted(
         file
-        for file in folder.rglob("*")
+        for file in found
         if file.suffix.lower() in IMAGES
         and file.is_file()
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)

@@ -116,6 +116,12 @@ def test_predict_gives_the_same_labels(run, folder):
     assert done.stderr == ""
 
 
+def test_one_image_is_predicted(run, folder, capsys):
+    (row,) = [r for r in rows_of((run[0] / "labels.csv").read_text()) if r["file"] == "02.png"]
+    assert main(["predict", str(run[0] / "model.safetensors"), f"{folder}/images/02.png"]) == 0
+    assert rows_of(capsys.readouterr().out) == [row | {"row": "0"}]
+
+
 def test_a_run_is_not_overwritten(run, folder, capsys):
     out = run[0]
     before = (out / "model.safetensors").read_bytes()
