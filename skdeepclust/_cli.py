@@ -243,7 +243,7 @@ class PhaseLines(Callback):
     def on_train_end(self, net, X=None, y=None, **kwargs):
         epochs = net.history[self.before_ :]
         loss = f", loss {epochs[-1]['train_loss']:.4g}" if epochs else ""
-        print(f"{net.phase_}: {len(epochs)} epochs{loss}", file=sys.stderr, flush=True)
+        print(f"{net.phase_title_}: {len(epochs)} epochs{loss}", file=sys.stderr, flush=True)
 
 
 def _model_and_data(options: argparse.Namespace) -> tuple:

@@ -193,7 +193,12 @@ def test_phases_of_one_name_are_counted_apart(folder, tmp_path, capsys):
     assert main([*arguments, *few]) == 0
     lines = capsys.readouterr().err.splitlines()
     phases = [line.partition(",")[0] for line in lines if ": " in line]
-    assert phases == ["explore: 3 epochs", "cluster: 2 epochs"] * 2
+    assert phases == [
+        "explore: 3 epochs",
+        "cluster: 2 epochs",
+        "explore 2: 3 epochs",
+        "cluster 2: 2 epochs",
+    ]
 
 
 def test_report_and_predict_write_files(run, folder, tmp_path, capsys):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 
@@ -111,6 +111,7 @@ class PhasedNet(NeuralNet):
     ):
         self.generator = generator
         self.keeper, self.interrupt = keeper or Keeper(), interrupt or Interrupt()
+        self.begun_ = Counter()
         super().__init__(
             module,
             criterion=nn.Identity,
@@ -203,6 +204,9 @@ class PhasedNet(NeuralNet):
         if self.interrupt.asked:
             return "interrupted"
         self.phase_, self.phase_epochs_, self.stop_reason_ = name, math.ceil(epochs), None
+        self.begun_[name] += 1
+        # For who looks on: several networks have phases of the same names, one after another.
+        self.phase_title_ = name + (f" {self.begun_[name]}" if self.begun_[name] > 1 else "")
         self.optimizers_, self.schedulers_ = dict(optimizers), dict(schedulers or {})
         # Not registered with skorch: its parameters are the phase's, not ones to be set by name.
         self.__dict__["optimizer_"] = next(iter(self.optimizers_.values()))

@@ -16,7 +16,7 @@ class PhaseProgress(Callback):
     """One line per phase: epochs done, time left, the latest losses."""
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
-        self.bar_ = tqdm(total=net.phase_epochs_, desc=net.phase_, unit="epoch")
+        self.bar_ = tqdm(total=net.phase_epochs_, desc=net.phase_title_, unit="epoch")
 
     def on_epoch_end(self, net, dataset_train=None, dataset_valid=None, **kwargs):
         latest = {

@@ -434,6 +434,16 @@ def test_progress_bar_of_skorch(rows, capsys):
     assert captured.out == ""
 
 
+def test_phases_of_one_name_are_told_apart(rows, capsys):
+    net = make_net(verbose=1)
+    for name in ("explore", "cluster", "explore"):
+        run(net, rows, name=name)
+    shown = capsys.readouterr().err
+    assert all(f"{title}: 100%" in shown for title in ("explore", "cluster", "explore 2"))
+    assert "cluster 2" not in shown
+    assert {row["phase"] for row in net.history} == {"explore", "cluster"}
+
+
 @pytest.mark.parametrize("largest", [1e-3, 1e6])
 def test_gradient_norm_clipping(rows, largest):
     net = make_net(callbacks=[GradientNormClipping(largest)])
