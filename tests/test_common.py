@@ -335,8 +335,9 @@ def test_columns_that_are_amiss_are_named(Estimator, frame):
         X = frame({**good, "c": values})
         with pytest.raises(ValueError, match=message.replace(name, "c")):
             model.predict(X)
-    with pytest.raises(ValueError, match="feature names"):  # no word of columns that are well
-        model.predict(frame({**good, "d": numbers[:, 0]}))
+    if frame is pd.DataFrame:  # of the other old versions of scikit-learn have no names
+        with pytest.raises(ValueError, match="feature names"):  # no word of columns that are well
+            model.predict(frame({**good, "d": numbers[:, 0]}))
 
 
 @each
