@@ -24,6 +24,9 @@ LABELS, MODEL, REPORT = "labels.csv", "model.safetensors", "report.html"
 # What a user or a file can do wrong; anything else is a mistake of ours, and shows where it is.
 EXPECTED = (ValueError, OSError, ImportError, FloatingPointError)
 
+# Parameters that have an option of their own.
+OPTIONS = {"n_clusters": "--n-clusters", "random_state": "--seed", "device": "--device"}
+
 DATA_HELP = (
     "a folder of images or one image, a .npy or .npz file of numpy, or a .csv or .parquet table "
     "whose columns are features, in their units"
@@ -217,14 +220,10 @@ def run_report(options: argparse.Namespace) -> int:
 def _make_estimator(options: argparse.Namespace):
     Estimator = methods()[options.method]
     params = dict(options.set)
-    known = set(Estimator().get_params()) - {"n_clusters", "random_state", "device", "callbacks"}
-    for name, option in (
-        ("n_clusters", "--n-clusters"),
-        ("random_state", "--seed"),
-        ("device", "--device"),
-    ):
-        if name in params:
-            raise ValueError(f"--set {name}={params[name]!r} is {option} {params[name]} here")
+    known = set(Estimator().get_params()) - {*OPTIONS, "callbacks"}
+    if name := next((name for name in OPTIONS if name in params), None):
+        value = params[name]
+        raise ValueError(f"--set {name}={value!r} is {OPTIONS[name]} {value} here")
     if unknown := sorted(set(params) - known):
         raise ValueError(f"{options.method} has no {unknown} to set; expected {sorted(known)}")
     if sys.stderr.isatty():
@@ -237,13 +236,13 @@ def _make_estimator(options: argparse.Namespace):
 class PhaseLines(Callback):
     """Progress where there is no terminal to draw bars on: a line when a phase ends."""
 
-    def on_train_begin(self, net, X=None, y=None, **kwargs):
-        self.before_ = len(net.history)  # phases of one name follow one another
-
     def on_train_end(self, net, X=None, y=None, **kwargs):
-        epochs = net.history[self.before_ :]
-        loss = f", loss {epochs[-1]['train_loss']:.4g}" if epochs else ""
-        print(f"{net.phase_title_}: {len(epochs)} epochs{loss}", file=sys.stderr, flush=True)
+        print(
+            f"{net.phase_title_}: {net.epochs_done_} epochs, "
+            f"loss {net.history[-1, 'train_loss']:.4g}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _model_and_data(options: argparse.Namespace) -> tuple:

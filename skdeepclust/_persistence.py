@@ -181,6 +181,10 @@ def load(
         trusted.
     OSError
         The file cannot be read.
+    ValueError
+        There is no such device.
+    RuntimeError
+        torch was told to make other tensors than float32 on the CPU.
 
     Examples
     --------

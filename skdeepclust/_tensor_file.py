@@ -67,8 +67,8 @@ def encode(value: Any, name: str) -> Any:
     if callable(value):
         return {"$import": import_path(value, name)}
     raise ValueError(
-        f"{name}={value!r} cannot be kept in a file; give it a plain value first, with "
-        f"set_params({name.partition('.')[0]}=...): a number, a word, a list of them, or None"
+        f"{name}={value!r} cannot be kept in a file; give it a plain value first: a number, a "
+        "word, a list of them, or None"
     )
 
 

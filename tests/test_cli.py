@@ -13,9 +13,10 @@ import numpy as np
 import pandas
 import pytest
 from PIL import Image
+from skorch.callbacks import Callback
 
 import skdeepclust
-from skdeepclust._cli import main, methods
+from skdeepclust._cli import PhaseLines, main, methods
 from skdeepclust._read_data import read_data
 
 ROOT = Path(__file__).parents[1]
@@ -199,6 +200,23 @@ def test_phases_of_one_name_are_counted_apart(folder, tmp_path, capsys):
         "explore 2: 3 epochs",
         "cluster 2: 2 epochs",
     ]
+
+
+def test_a_phase_that_was_resumed_is_counted_whole(tmp_path, capsys):
+    class Crash(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            if net.phase_ == "cluster" and len(net.history) == 5:
+                raise OSError("the disk is full")
+
+    X = np.random.RandomState(0).rand(40, 3)
+    few = {"pretrain_epochs": 2, "max_epochs": 6, "tol": 0.0, "random_state": 0}
+    model = skdeepclust.StatDEC(
+        3, checkpoint=skdeepclust.Checkpoint(tmp_path / "fit", epochs=1), **few
+    )
+    with pytest.raises(OSError, match="the disk is full"):
+        model.set_params(callbacks=[Crash()]).fit(X)
+    model.set_params(callbacks=[PhaseLines()]).fit(X)
+    assert capsys.readouterr().err.startswith("cluster: 6 epochs, loss ")
 
 
 def test_report_and_predict_write_files(run, folder, tmp_path, capsys):

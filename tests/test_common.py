@@ -341,6 +341,15 @@ def test_columns_that_are_amiss_are_named(Estimator, frame):
 
 
 @each
+@pytest.mark.filterwarnings("ignore")
+def test_what_only_looks_like_a_frame_has_its_own_error(Estimator):
+    """It has names of columns, but no rows to look at."""
+    with pytest.raises((ValueError, TypeError)) as told:
+        small(Estimator).fit(polars.LazyFrame({"a": ["x"]}))
+    assert "subscriptable" not in str(told.value)
+
+
+@each
 def test_sparse_data(Estimator, X):
     with pytest.raises(TypeError, match=r"[Ss]parse"):
         small(Estimator).fit(scipy.sparse.csr_matrix(X))
@@ -494,6 +503,14 @@ def test_how_many_axes_samples_have_is_told(Estimator, images):
             model.predict(X)
     with pytest.raises(ValueError, match=r"dim 3 and shape .*reshape\(len\(X\), -1\)"):
         small(Estimator).fit(images[:, 0])
+    coloured = small(Estimator, max_epochs=1).fit(images.repeat(3, 1))
+    with pytest.raises(ValueError, match=r"is one image; .*give X\[None\]"):
+        coloured.predict(one.repeat(3, 0))
+    with pytest.raises(ValueError, match="X has 6 features"):  # a grey one is none of these
+        coloured.predict(one[0])
+    lines = images.reshape(60, 1, 1, 36)
+    model = small(Estimator, max_epochs=1, network="mlp").fit(lines)
+    assert model.predict(lines[0, 0]) == model.predict(lines[:1])  # a line of pixels is a row
 
 
 @each

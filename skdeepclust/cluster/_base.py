@@ -472,7 +472,7 @@ class BaseDeepClusterer(
             with warning_filters:
                 array = validate_data(self, X, reset=reset, dtype=FLOAT_OR_BYTE, order="C")
         except (ValueError, TypeError) as error:
-            if hasattr(X, "columns") and (why := what_is_amiss(X)):
+            if is_frame(X) and (why := what_is_amiss(X)):
                 raise ValueError(why) from error
             raise
         if reset and image_shape is None:
@@ -652,13 +652,15 @@ def channels_last(shape: tuple[int, int, int]) -> bool:
 def require_samples(shape: tuple[int, ...], image_shape: tuple[int, int, int] | None) -> None:
     """Refuse what has another number of axes than samples in rows have; ``image_shape`` is that of
     the images that were fitted, if any were."""
-    if image_shape is not None and shape in (image_shape, image_shape[1:]):
-        missing = "None" if len(shape) == 3 else "None, None"
-        # As many rows of as many pixels may be a sample each.
-        if len(shape) == 3 or shape[1] != math.prod(image_shape):
-            raise ValueError(
-                f"X of shape {shape} is one image; expected (n_samples, C, H, W): give X[{missing}]"
-            )
+    missing = {} if image_shape is None else {image_shape: "None"}
+    if image_shape is not None and image_shape[0] == 1:
+        missing[image_shape[1:]] = "None, None"
+    # A row with as many numbers as an image has pixels is a sample.
+    if shape in missing and shape[1:] != (math.prod(image_shape),):
+        raise ValueError(
+            f"X of shape {shape} is one image; expected (n_samples, C, H, W): give "
+            f"X[{missing[shape]}]"
+        )
     if len(shape) > 2:
         raise ValueError(
             f"Found array with dim {len(shape)} and shape {shape}; expected (n_samples, "
@@ -678,6 +680,11 @@ def tell_of_scale(array: np.ndarray, limits: tuple[float, float]) -> None:
             UserWarning,
             stacklevel=5,
         )
+
+
+def is_frame(X) -> bool:
+    """Whether X is a table of pandas or polars, in memory."""
+    return all(hasattr(X, name) for name in ("__len__", "dtypes", "columns"))
 
 
 def what_is_amiss(table) -> str | None:

@@ -72,8 +72,6 @@ class EmbeddingDisplay:
             raise ValueError(f"view={view!r}; expected one of {list(VIEWS)}")
         if max_samples is not None and (not isinstance(max_samples, Integral) or max_samples < 2):
             raise ValueError(f"max_samples={max_samples!r}; expected None or an int >= 2")
-        if len(X) < 2:
-            raise ValueError(f"X holds {len(X)} sample; expected at least 2, to lie in a plane")
         rng = check_random_state(random_state)
         indices = np.arange(len(X))
         if max_samples is not None and len(X) > max_samples:
@@ -114,6 +112,8 @@ def into_plane(
 ) -> tuple[np.ndarray, np.ndarray, str]:
     """Embeddings (n, latent_dim) and centres (K, latent_dim) in the plane, (n, 2) and (K, 2), and
     what its axes are called after."""
+    if len(Z) < 2:
+        raise ValueError(f"X holds {len(Z)} sample; expected at least 2, to lie in a plane")
     together = np.concatenate([Z, centers])
     if Z.shape[1] <= 2:
         plane, view = np.pad(together, ((0, 0), (0, 2 - Z.shape[1]))), "embedding"

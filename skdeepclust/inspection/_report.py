@@ -94,8 +94,6 @@ def report(estimator, X, path, labels=None, *, view="pca", random_state=0):
             f"labels has shape {np.shape(labels)}; expected ({len(proba)},), a class for each "
             "sample of X"
         )
-    if len(proba) < 2:
-        raise ValueError(f"X holds {len(proba)} sample; expected at least 2, to lie in a plane")
     page = _Page(estimator, X, proba, labels, view, check_random_state(random_state))
     write_whole(path, page.render().encode())
 

@@ -241,8 +241,8 @@ class PhasedNet(NeuralNet):
                 done += 1
                 if not self.interrupt.asked:
                     self.keeper.epoch_ends(self, done, n_batches)
+            self.epochs_done_ = done
             self.notify("on_train_end", X=rows)
-        self.epochs_done_ = done
         return self.stop_reason_ or "max_epochs"
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):

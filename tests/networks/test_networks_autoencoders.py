@@ -181,7 +181,8 @@ def test_class_as_factory():
     [
         (
             "mlpp",
-            r"network='mlpp' is unknown; expected one of \['cnn'.*'unet'\], of an estimator also",
+            r"network='mlpp' is unknown; expected one of \['cnn'.*'unet'\], of an estimator also "
+            "'auto', or a factory",
         ),
         (lambda shape, dim: "mlp", "returned a str; expected an nn.Module"),
         (lambda shape, dim: None, "returned a NoneType; expected an nn.Module"),
