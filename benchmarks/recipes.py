@@ -1,10 +1,12 @@
 """Tables and pictures of kinds that the benchmarks have no real ones of, each made by a recipe.
 
-``python -m benchmarks.recipes nuisance | others | pictures | table``. Each run is one file in
-``benchmarks/results/recipes``; one that is there is not run again.
+``python -m benchmarks.recipes nuisance | others | pictures | told | table``. Each run is one file
+in ``benchmarks/results/recipes``; one that is there is not run again.
 """
 
 from __future__ import annotations
+
+import itertools
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -13,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.preprocessing import normalize, scale
 
 from . import _pictures
-from ._bench import Bench
+from ._bench import ESTIMATORS, Bench
 from ._data import classes, planes_of_light
 from ._peers import compile_umap, kmeans, pca_mixture, umap_mixture, whitened_kmeans
 
@@ -137,6 +139,8 @@ PICTURES = {
     "turned cells": _pictures.cells,
 }
 NAMES = [*NUISANCE, *OTHER_KINDS, *PICTURES]
+# What does not change what a picture of a kind shows.
+TOLD = {"of digits anywhere": "shifted", "textures": "shifted", "turned cells": "rotated_image"}
 
 
 def measure(recipes, seeds):
@@ -160,5 +164,25 @@ def pictures(seeds):
     measure(PICTURES, seeds)
 
 
+def told(seeds):
+    """Our estimators, told what does not change a picture, which no other here can be."""
+    for seed, (name, augment) in itertools.product(seeds, TOLD.items()):
+        X, y = PICTURES[name](seed)
+        for Estimator in ESTIMATORS:
+            estimator = Estimator(int(y.max()) + 1, augment=augment, random_state=seed)
+            BENCH.measure(name, told_as(Estimator.__name__, augment), estimator, seed, X, y)
+
+
+def told_as(method: str, augment: str) -> str:
+    return f'{method}, augment="{augment}"'
+
+
 if __name__ == "__main__":
-    BENCH.main({"nuisance": (nuisance, 5), "others": (others, 3), "pictures": (pictures, 3)})
+    BENCH.main(
+        {
+            "nuisance": (nuisance, 5),
+            "others": (others, 3),
+            "pictures": (pictures, 3),
+            "told": (told, 3),
+        }
+    )

@@ -183,13 +183,16 @@ class NeuralMixtureEM(SearchingClusterer):
     preprocess : {"sobel"} or None, default=None
         "sobel" turns images into grey ones and these into vertical and horizontal edge maps, so
         that clusters cannot be those of colour.
-    augment : {"auto", "neighbors", "affine", "strong_affine", "image"}, callable or None, \
-            default='auto'
+    augment : {"auto", "neighbors", "affine", "strong_affine", "shifted", "image", \
+            "rotated_image"}, callable or None, default='auto'
         What makes the transformed copy. For images, "affine" rotates, scales and shifts a little,
-        "strong_affine" does so further and shears, "image" is "affine" and a change of colours; a
-        callable maps a batch (n, C, H, W) to another. "neighbors" takes one of the ten samples,
-        among at most 5,000, that are nearest to the sample, perhaps itself, in its place. "auto" is
-        "strong_affine" for images and "neighbors" for vectors. None: eq. 6 alone.
+        "strong_affine" does so further and shears, "shifted" shifts by up to a quarter of the
+        sides, for things that may lie anywhere; "image" is "affine" and a change of brightness,
+        contrast and colours, "rotated_image" the same at any angle and mirrored or not, for things
+        that have no upright; a callable maps a batch (n, C, H, W) to another. "neighbors" takes one
+        of the ten samples, among at most 5,000, that are nearest to the sample, perhaps itself, in
+        its place. "auto" is "strong_affine" for images and "neighbors" for vectors. None: eq. 6
+        alone.
     objective : {"em", "consistency", "two_fold"}, default='em'
         The EM step; a step down ``KL(p ‖ q)`` with q the posterior of the transformed copy (eq. 8);
         or one after the other, by two optimisers, as in the paper's algorithm 1.

@@ -294,17 +294,17 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
           have none. Where copies tell next to nothing of those found, and ``augment="auto"``, they
           have clusters along principal components of equal variance, if neighbours there tell these
           better than pixels do.
-    augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "image"}, \
-            callable or None, default='auto'
+    augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "shifted", \
+            "image", "rotated_image"}, callable or None, default='auto'
         What makes the copies of samples for which the classifier's answers shall be the same.
         "neighbors" takes one of the ten samples that are nearest to a sample, perhaps itself, in
         its place, among at most 5,000, and 20,000 where the classifier settles. The others are for
-        images: "affine", "strong_affine", "image" and a callable on batches (n, C, H, W) warp the
-        sample, "warped_neighbors" one of its neighbours by "strong_affine"; the generated samples
-        that the classifier learns from go through the same warp. "auto" is "warped_neighbors" for
-        images and "neighbors" for others, but None for fewer features than clusters, and where
-        ``init`` found groups along a single direction, which copies need not share. None, as in
-        most of the paper: no copies.
+        images: the names that :class:`NeuralMixtureEM` knows, and a callable on batches
+        (n, C, H, W), warp the sample, "warped_neighbors" one of its neighbours by "strong_affine";
+        the generated samples that the classifier learns from go through the same warp. "auto" is
+        "warped_neighbors" for images and "neighbors" for others, but None for fewer features than
+        clusters, and where ``init`` found groups along a single direction, which copies need not
+        share. None, as in most of the paper: no copies.
     consistency : {"information", "kl"}, default='information'
         The loss on pairs of a real sample and its copy, 256 a step: ``H(c | c') +
         KL(c ‖ cluster_prior)`` of their clusters, which is least where the answers are sure, alike

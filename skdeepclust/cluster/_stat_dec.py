@@ -227,11 +227,13 @@ class StatDEC(SelfTrainingClusterer):
     update_interval : int >= 1 or None, default=None
         Training steps between updates of P and of the labels, over the whole data; None is once
         an epoch, or after a quarter of the joint training if that comes first.
-    augment : {"affine", "strong_affine", "image"}, callable or None, default=None
+    augment : {"affine", "strong_affine", "shifted", "image", "rotated_image"}, callable or None, \
+            default=None
         For images, in the joint training: a warped batch is to be assigned and reconstructed as if
         it were not warped. "affine" rotates, scales and shifts a little, "strong_affine" does so
-        further and shears, "image" is "affine" and a change of colours; a callable maps a batch
-        (n, C, H, W) to another.
+        further and shears, "shifted" shifts by up to a quarter of the sides; "image" is "affine"
+        and a change of brightness, contrast and colours, "rotated_image" the same at any angle and
+        mirrored or not; a callable maps a batch (n, C, H, W) to another.
     tol : float in [0, 1), default=0.001
         Training stops when a smaller share of the labels changes between two updates.
     random_state : int, RandomState instance or None, default=None

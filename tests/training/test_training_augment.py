@@ -16,9 +16,9 @@ from skdeepclust.training import (
     color_jitter,
     make_augmentation,
 )
-from skdeepclust.training._augment import MILD, STRONG, AffineRanges
+from skdeepclust.training._augment import ANY_ROTATION, ANYWHERE, MILD, STRONG, AffineRanges
 
-STILL = AffineRanges(rotation=0.0, shift=0.0, scale=0.0, shear=0.0)
+STILL = AffineRanges(rotation=0.0, shift=0.0, scale=0.0)
 
 
 @pytest.fixture
@@ -89,14 +89,19 @@ def test_named_augmentations_do_what_they_say():
         return torch.Generator().manual_seed(3)
 
     x, one = images(), fresh()
-    assert AUGMENTATIONS == ("affine", "strong_affine", "image")
+    assert AUGMENTATIONS == ("affine", "strong_affine", "shifted", "image", "rotated_image")
     mild, strong = affine_warp(x, fresh(), MILD), affine_warp(x, fresh(), STRONG)
     assert not torch.allclose(mild, strong)
     assert torch.equal(affine_warp(x, fresh()), mild)
     assert torch.equal(make_augmentation("affine", fresh())(x), mild)
     assert torch.equal(make_augmentation("strong_affine", fresh())(x), strong)
+    shifted = affine_warp(x, fresh(), ANYWHERE)
+    assert torch.equal(make_augmentation("shifted", fresh())(x), shifted)
     both = color_jitter(affine_warp(x, one), one)
     assert torch.equal(make_augmentation("image", fresh())(x), both)
+    one = fresh()
+    turned = color_jitter(affine_warp(x, one, ANY_ROTATION), one)
+    assert torch.equal(make_augmentation("rotated_image", fresh())(x), turned)
 
 
 @pytest.mark.parametrize("augment", AUGMENTATIONS)
@@ -141,8 +146,10 @@ def test_ranges_of_zero_are_the_identity(still, generator, shape):
 
 
 def test_ranges_are_those_documented():
-    assert astuple(MILD) == (math.radians(10), 0.1, 0.1, 0.0)
-    assert astuple(STRONG) == (math.radians(20), 0.1, 0.2, 0.3)
+    assert astuple(MILD) == (math.radians(10), 0.1, 0.1, 0.0, False, "zeros")
+    assert astuple(STRONG) == (math.radians(20), 0.1, 0.2, 0.3, False, "zeros")
+    assert astuple(ANYWHERE) == (0.0, 0.25, 0.0, 0.0, False, "zeros")
+    assert astuple(ANY_ROTATION) == (math.pi, 0.1, 0.1, 0.0, True, "border")
     assert math.degrees(_augment.HUE) == pytest.approx(36)
 
 
@@ -213,6 +220,34 @@ def test_shear_leaves_areas_alone_also_when_images_turn(generator, height, width
     y = affine_warp(x, generator, only(shear=0.3, rotation=rotation))
     torch.testing.assert_close(y.sum((1, 2, 3)), x.sum((1, 2, 3)), rtol=0.01, atol=0)
     assert not torch.allclose(y, x, atol=0.05)
+
+
+def test_any_angle_and_mirrored_or_not():
+    # Two spots, one twice as bright: where the second lies from the first tells if it is mirrored.
+    x = 2 * blobs(400, 61, 61, 12, 0, 3.0) + blobs(400, 61, 61, 0, 8, 3.0)
+    generator = torch.Generator().manual_seed(0)
+    y = affine_warp(x, generator, replace(ANY_ROTATION, shift=0.0, scale=0.0))[:, 0]
+    down, right = ((torch.arange(61) - 30.0) for _ in range(2))
+    brightest = y.flatten(1).argmax(1)
+    first = torch.stack([right[brightest % 61], down[brightest // 61]], 1)
+    torch.testing.assert_close(first.norm(dim=1), torch.full((400,), 12.0), atol=1.5, rtol=0)
+    quarter = torch.atan2(first[:, 1], first[:, 0]).div(math.pi / 2).floor()
+    assert torch.stack([(quarter == q).sum() for q in range(-2, 2)]).min() > 70  # of 100 expected
+    # Of the image as it was the second spot is a quarter of a turn to the right of the first.
+    across = torch.stack([-first[:, 1], first[:, 0]], 1)
+    places = torch.stack([right.expand(61, 61), down.unsqueeze(1).expand(61, 61)], -1)
+    to_the_right = (y * (places @ across.T).movedim(-1, 0)).sum((1, 2))
+    assert 150 < (to_the_right < 0).sum() < 250
+
+
+@pytest.mark.parametrize("ranges", [MILD, ANY_ROTATION])
+def test_what_comes_in_from_outside(ranges):
+    x = torch.full((50, 1, 12, 12), 0.7)
+    y = affine_warp(x, torch.Generator().manual_seed(0), ranges)
+    if ranges.outside == "border":  # the nearest pixel
+        torch.testing.assert_close(y, x)
+    else:
+        assert y.min() == 0
 
 
 # ------------------------------------------------------------------ color_jitter
