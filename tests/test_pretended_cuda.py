@@ -189,7 +189,7 @@ VECTORS = {
 }
 PICTURES = {
     "StatDEC": StatDEC(3, network="cnn", augment="affine", **SELF_TRAINING),
-    "DVC": DVC(3, augment="image", **SELF_TRAINING),
+    "DVC": DVC(3, augment="rotated_image", **SELF_TRAINING),
     "NeuralMixtureEM": NeuralMixtureEM(3, preprocess="sobel", init="random", **MIXTURE),
     "NeuralMixtureEM, joined": LeavesEmpty(3, n_networks=2, init="random", **MIXTURE),
     "NeuralMixtureEM, all networks": LeavesEmpty(3, augment="affine", **MIXTURE),

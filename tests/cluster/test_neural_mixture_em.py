@@ -1061,6 +1061,34 @@ def test_digits_as_pictures_with_the_defaults():
     assert np.median(found[:3]) > 0.9
 
 
+def bars_and_crosses(n, side=16):
+    """Turned any way, on a ground and of a brightness of their own."""
+    rng = np.random.RandomState(0)
+    y = np.arange(n) % 2
+    down, right = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    angle = rng.uniform(0, 2 * np.pi, (n, 1, 1))
+    along = right * np.cos(angle) + down * np.sin(angle)
+    across = down * np.cos(angle) - right * np.sin(angle)
+    bar, other = (
+        (np.abs(u) < 0.7) & (np.abs(v) < 0.13) for u, v in ((along, across), (across, along))
+    )
+    seen = bar | (other & (y == 1)[:, None, None])
+    ground, brightness = rng.uniform(0, 0.3, (n, 1, 1)), rng.uniform(0.3, 0.7, (n, 1, 1))
+    noise = 0.03 * rng.randn(n, side, side)
+    return (ground + brightness * seen + noise)[:, None].astype(np.float32), y
+
+
+def test_what_has_no_upright_can_be_told():
+    X, y = bars_and_crosses(400)
+    short = {"n_networks": 1, "n_starts": 10, "hidden_dims": (16, 32), "random_state": 0}
+    told, default = (
+        clustering_accuracy(y, NeuralMixtureEM(2, augment=augment, **short).fit_predict(X))
+        for augment in ("rotated_image", "auto")
+    )
+    assert told > 0.95
+    assert default < 0.9
+
+
 @pytest.mark.parametrize(("rarest", "seed"), [(20, 0), (20, 1), (10, 0), (10, 1), (10, 2)])
 def test_unequal_clusters_that_lie_apart_in_the_plane(rarest, seed):
     """Where few neighbours cross a cut of the largest, which tells more than the small ones."""
