@@ -18,8 +18,8 @@ Augmentation = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class AffineRanges:
-    """How far a warp goes either way: radians, and shares of the side or of the size; whether every
-    other image is mirrored, and what comes in from outside, by grid_sample's names."""
+    """How far a warp goes either way: radians, and shares of the side or of the size; whether half
+    of the images are mirrored, and what comes in from outside, by grid_sample's names."""
 
     rotation: float
     shift: float
