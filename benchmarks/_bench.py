@@ -49,14 +49,19 @@ class Bench:
     def measure_all(self, experiment, seed, X, y, others: Mapping[str, Callable]):
         """The same of ours with their default settings, and of others, each made of a number of
         clusters and a seed, which take images as rows."""
+        self.measure_ours(experiment, seed, X, y)
         k = int(y.max()) + 1
-        for Estimator in ESTIMATORS:
-            estimator = Estimator(k, random_state=seed)
-            self.measure(experiment, Estimator.__name__, estimator, seed, X, y)
         # In float32 covariances along the least components of pictures may be singular.
         rows = X if X.ndim == 2 else X.reshape(len(X), -1).astype(np.float64)
         for method, make in others.items():
             self.measure(experiment, method, make(k, seed), seed, rows, y)
+
+    def measure_ours(self, experiment, seed, X, y, **params: str):
+        """The same of ours alone, with their default settings but for ``params``."""
+        for Estimator in ESTIMATORS:
+            method = with_params(Estimator.__name__, **params)
+            estimator = Estimator(int(y.max()) + 1, random_state=seed, **params)
+            self.measure(experiment, method, estimator, seed, X, y)
 
     def main(self, experiments: Mapping[str, tuple[Callable, int]]) -> None:
         """The command line: ``experiments`` are functions of seeds, and how many by default."""
@@ -99,6 +104,11 @@ class Bench:
             if watched := [r for r in rows if "course" in r]:
                 lines += _course_table(watched)
         write_table(self.name, lines, records)
+
+
+def with_params(method: str, **params: str) -> str:
+    """What a method of ours is called in records where it has these settings."""
+    return ", ".join([method, *(f'{name}="{value}"' for name, value in params.items())])
 
 
 def write_table(name: str, lines: list[str], records) -> None:

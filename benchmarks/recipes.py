@@ -15,7 +15,7 @@ from sklearn.feature_extraction.text import TfidfTransformer
 from sklearn.preprocessing import normalize, scale
 
 from . import _pictures
-from ._bench import ESTIMATORS, Bench
+from ._bench import Bench
 from ._data import classes, planes_of_light
 from ._peers import compile_umap, kmeans, pca_mixture, umap_mixture, whitened_kmeans
 
@@ -167,14 +167,7 @@ def pictures(seeds):
 def told(seeds):
     """Our estimators, told what does not change a picture, which no other here can be."""
     for seed, (name, augment) in itertools.product(seeds, TOLD.items()):
-        X, y = PICTURES[name](seed)
-        for Estimator in ESTIMATORS:
-            estimator = Estimator(int(y.max()) + 1, augment=augment, random_state=seed)
-            BENCH.measure(name, told_as(Estimator.__name__, augment), estimator, seed, X, y)
-
-
-def told_as(method: str, augment: str) -> str:
-    return f'{method}, augment="{augment}"'
+        BENCH.measure_ours(name, seed, *PICTURES[name](seed), augment=augment)
 
 
 if __name__ == "__main__":

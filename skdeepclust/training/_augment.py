@@ -37,7 +37,7 @@ STRONG = AffineRanges(rotation=math.radians(20), shift=0.1, scale=0.2, shear=0.3
 # in all seven pairs of trials.
 ANYWHERE = AffineRanges(rotation=0.0, shift=0.25, scale=0.0)
 # What has no upright. With black corners cells had .812 for .975 (a trial).
-ANY_ROTATION = AffineRanges(math.pi, shift=0.1, scale=0.1, mirror=True, outside="border")
+ANY_ROTATION = AffineRanges(rotation=math.pi, shift=0.1, scale=0.1, mirror=True, outside="border")
 BRIGHTNESS, CONTRAST, SATURATION, HUE = 0.2, 0.3, 0.4, math.radians(36)
 
 
