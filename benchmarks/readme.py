@@ -185,7 +185,7 @@ def told() -> str:
                 _median(runs_of(records, name, shown), "acc")
                 for shown in (method, with_params(method, augment=augment))
             )
-            cells += [f"{by_default:.3f}, told **{told_so:.3f}**"]
+            cells += [f"{by_default:.3f} → **{told_so:.3f}**"]
         lines += [f'| {name} | `"{augment}"` | {" | ".join(cells)} |']
     return "\n".join(lines)
 
