@@ -210,9 +210,9 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
         (n_samples, C, H, W) needs none. Convolutions need at least 8 x 8.
     resolution : {"auto", "full"} or int >= 8, default='auto'
-        Images are averaged over squares of pixels before anything looks at them: as far as both
-        sides keep so many pixels, or for "auto" 28 and nine tenths of the variance between images
-        are kept; for "auto" those of less than 56 pixels stay as they are, and so do all where
+        Images are averaged over squares of pixels before anything looks at them. An integer is the
+        number of pixels that both sides keep at least. "auto" keeps 28 a side and nine tenths of
+        the variance between images, and averages neither images with a side below 56 nor any where
         ``network`` or ``augment`` is a callable. "full" averages nothing.
     likelihood : {"auto", "bernoulli", "gaussian"}, default='auto'
         p(x|z): Bernoulli cross-entropy, for data in [0, 1] alone, or a Gaussian whose variance, one
@@ -247,9 +247,10 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     n_jobs : int or None, default=None
-        Processes to run restarts in, as joblib counts them; None is one after another in this one,
-        unless a joblib context asks for more and there are no ``callbacks`` and no ``checkpoint``.
-        Each has its share of the cores, and sums may round otherwise with fewer threads.
+        Number of processes for restarts, in joblib's sense. None runs them one after another in
+        this process, unless a joblib context asks for more and there are no ``callbacks`` and no
+        ``checkpoint``. The processes share the cores; with fewer threads sums may be rounded
+        differently.
     warmup_epochs : int >= 0 or "auto", default='auto'
         Joint epochs in which P are the responsibilities of the start; "auto" is a quarter of the
         joint training.
@@ -270,11 +271,11 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         an epoch, or after a quarter of the joint training if that comes first.
     augment : {"affine", "strong_affine", "shifted", "image", "rotated_image"}, callable or None, \
             default=None
-        For images, in the joint training: a warped batch is to be assigned and reconstructed as if
-        it were not warped. "affine" rotates, scales and shifts a little, "strong_affine" does so
-        further and shears, "shifted" shifts by up to a quarter of the sides; "image" is "affine"
-        and a change of brightness, contrast and colours, "rotated_image" the same at any angle and
-        mirrored or not; a callable maps a batch (n, C, H, W) to another.
+        For images, in the joint training: warped images are to be assigned, and reconstructed, as
+        if they were not warped. "affine" rotates, scales and shifts slightly; "strong_affine" does
+        so more strongly, and shears; "shifted" shifts by up to a quarter of the sides. "image" is
+        "affine" with changes of brightness, contrast and colours; "rotated_image" is that at any
+        angle, mirrored or not. A callable maps a batch (n, C, H, W) to another.
     tol : float in [0, 1), default=0.001
         Training stops when a smaller share of the labels changes between two updates.
     random_state : int, RandomState instance or None, default=None
@@ -285,8 +286,8 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         Told of every phase, epoch, batch and gradient.
     checkpoint : str, path-like, Checkpoint or None, default=None
         File in which the fit keeps its state, every five minutes or as a
-        :class:`~skdeepclust.Checkpoint` says. Where the file is there, a fit with the same data and
-        parameters goes on from it, and one with others refuses.
+        :class:`~skdeepclust.Checkpoint` says. If the file exists, a fit with the same data and
+        parameters goes on from it, and one with others raises an error.
     device : str or torch.device, default='auto'
         "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1".
 
@@ -305,8 +306,8 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
     stop_reason_ : str
         "converged", "max_epochs", "callback" or "interrupted" (by Ctrl-C).
     restart_scores_ : ndarray of shape (n_init,), of fewer after an interruption
-        What the clusters of samples and of their nearest neighbours in the data tell of each other,
-        for each restart, in nats; higher is better.
+        How well the cluster of a sample and that of a nearest neighbour in the data predict each
+        other, for each restart, in nats; higher is better.
     history_ : skorch.history.History
         A dict per epoch: phase, train_loss, kl, reconstruction (not for a ``clustering_weight`` of
         1), label_change, cluster_sizes, dur.

@@ -144,18 +144,18 @@ class NeuralMixtureEM(SearchingClusterer):
 
     The network gives every sample a relevance score for every cluster. Scores are normalised over
     the batch, ``a*``; ``h_j = sigmoid(a*_j / γ)`` acts as the density of cluster j. The forward
-    pass is the E-step, ``p_ij ∝ prior_j exp(a*_ij)``, and a gradient step with p held constant the
-    M-step, up ``Σ_j p_ij log h_j(x_i)`` (eq. 6 of [1]_) and up the same for a transformed copy of
-    the sample (eq. 7). There is no pretraining and, for images, no k-means.
+    pass is the E-step, ``p_ij ∝ prior_j exp(a*_ij)``. The M-step is a gradient step with p held
+    constant, up ``Σ_j p_ij log h_j(x_i)`` (eq. 6 of [1]_) and up the same for a transformed copy of
+    the sample (eq. 7). There is no pretraining.
 
     Which samples share a cluster in the end is decided early, and differs from start to start. So
-    ``n_starts`` mixtures begin side by side on one network, and the one whose clusters are told
-    best by the copies of samples goes on alone; where they do not agree, or copies tell little in
-    the end, the same is done on another network, and the best is kept. Where one left clusters
-    empty, the next begins with mixtures of twice as many, which are joined by what copies tell:
-    among them small classes have clusters of their own. Where none did well, a last one begins with
-    clusters along principal components. Vectors, which have no better copies than their neighbours,
-    start from such clusters at once, and keep to them.
+    ``n_starts`` mixtures begin side by side on one network, and the one whose clusters the copies
+    of samples predict best continues alone. If the mixtures do not agree, or copies predict little
+    in the end, the same is done on another network, and the best is kept. If one leaves clusters
+    empty, the next begins with mixtures of twice as many, which are then merged by what copies
+    predict: among them small classes have clusters of their own. If none does well, a last one
+    begins with clusters along principal components. Vectors, whose only copies are their
+    neighbours, start from such clusters at once, and keep to them.
 
     Parameters
     ----------
@@ -176,23 +176,22 @@ class NeuralMixtureEM(SearchingClusterer):
         ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
         (n_samples, C, H, W) needs none.
     resolution : {"auto", "full"} or int >= 8, default='auto'
-        Images are averaged over squares of pixels before anything looks at them: as far as both
-        sides keep so many pixels, or for "auto" 28 and nine tenths of the variance between images
-        are kept; for "auto" those of less than 56 pixels stay as they are, and so do all where
+        Images are averaged over squares of pixels before anything looks at them. An integer is the
+        number of pixels that both sides keep at least. "auto" keeps 28 a side and nine tenths of
+        the variance between images, and averages neither images with a side below 56 nor any where
         ``network`` or ``augment`` is a callable. "full" averages nothing.
     preprocess : {"sobel"} or None, default=None
         "sobel" turns images into grey ones and these into vertical and horizontal edge maps, so
         that clusters cannot be those of colour.
     augment : {"auto", "neighbors", "affine", "strong_affine", "shifted", "image", \
             "rotated_image"}, callable or None, default='auto'
-        What makes the transformed copy. For images, "affine" rotates, scales and shifts a little,
-        "strong_affine" does so further and shears, "shifted" shifts by up to a quarter of the
-        sides, for things that may lie anywhere; "image" is "affine" and a change of brightness,
-        contrast and colours, "rotated_image" the same at any angle and mirrored or not, for things
-        that have no upright; a callable maps a batch (n, C, H, W) to another. "neighbors" takes one
-        of the ten samples, among at most 5,000, that are nearest to the sample, perhaps itself, in
-        its place. "auto" is "strong_affine" for images and "neighbors" for vectors. None: eq. 6
-        alone.
+        What makes the transformed copy. For images, "affine" rotates, scales and shifts slightly;
+        "strong_affine" does so more strongly, and shears; "shifted" shifts by up to a quarter of
+        the sides, for objects that may lie anywhere. "image" is "affine" with changes of
+        brightness, contrast and colours; "rotated_image" is that at any angle, mirrored or not, for
+        objects that have no upright. A callable maps a batch (n, C, H, W) to another. "neighbors"
+        replaces the sample by one of the ten nearest, perhaps itself, among at most 5,000. "auto"
+        is "strong_affine" for images and "neighbors" for vectors. None: eq. 6 alone.
     objective : {"em", "consistency", "two_fold"}, default='em'
         The EM step; a step down ``KL(p ‖ q)`` with q the posterior of the transformed copy (eq. 8);
         or one after the other, by two optimisers, as in the paper's algorithm 1.
@@ -216,34 +215,37 @@ class NeuralMixtureEM(SearchingClusterer):
     init : {"auto", "random"}, default='auto'
         Clusters that the mixture is to learn, as the posterior of every E-step:
 
-        - "random": none. Scores start at random, and the best start of a search goes on by its
-          own posterior;
-        - "auto", where ``prior`` is "auto" or "estimated" and there is an E-step: for vectors,
-          and wherever copies are neighbours, the clusters along twenty principal components at
-          most, found as :class:`StatDEC` finds those that it starts from in its embedding, or
-          those of k-means in more features where neighbours are told more; for images, with
-          ``augment="auto"``, the clusters of a Gaussian mixture on ten principal components if
-          they lie apart, since the warp might undo what tells them. Where there are none, or such
-          as are empty or outliers, it is "random", but for the last of the networks that
-          ``n_networks="auto"`` compares. Of vectors, and of images of which copies tell next to
-          nothing after such a search, clusters along such components of equal variance take the
-          place of others where neighbours there tell far more of them.
+        - "random": none. Scores start at random, and the best start of a search continues by
+          its own posterior;
+        - "auto", if ``prior`` is "auto" or "estimated" and there is an E-step:
+
+          - for vectors, and wherever copies are neighbours, the clusters along at most twenty
+            principal components, found as :class:`StatDEC` finds its start in the embedding; or,
+            for more features than that, those of k-means if neighbours predict them better;
+          - for images with ``augment="auto"``, the clusters of a Gaussian mixture on ten principal
+            components if they are well separated, since the warp might blur what separates them;
+          - for vectors, and for images of which copies predict next to nothing after a search,
+            clusters along such components of equal variance, if neighbours there predict them far
+            better than the others;
+          - where there are none of these, or some are empty or outliers, "random"; only the last
+            of the networks that ``n_networks="auto"`` compares still begins with such clusters.
 
         The units of the columns count. With given clusters ``n_starts``, ``n_networks`` and
-        ``start_epochs`` have no use, and in the EM step ``temperature`` has none.
+        ``start_epochs`` are not used, and in the EM step ``temperature`` is not.
     n_starts : int >= 1, default=40
         Mixtures that begin side by side on a network, where scores start at random. 1 is the
         paper's training, without a search.
     n_networks : int >= 1 or "auto", default='auto'
-        Networks, trained one after another from so many mixtures each; the one with the best
-        unsupervised objective is kept. "auto" is 1 where copies are neighbours, there are none, or
-        a single mixture begins. Elsewhere it is at most 3, and fewer as soon as a network did well:
-        its best mixtures agree on n_clusters clusters, and in the end the copies tell at least .7
-        of log(n_clusters), which is the most that they could. Where none of the three did, another
-        follows with ``init="auto"``: its one mixture first learns the clusters that vectors would
-        keep to, and goes on by its own posterior, or keeps to them where ``batch_size`` is less
-        than 5 n_clusters. With ``prior="auto"`` and warped copies the networks after one that left
-        clusters empty begin with 2 n_clusters, but of at least five samples a batch, and join them.
+        Networks, trained one after another from ``n_starts`` mixtures each; the one with the best
+        unsupervised objective is kept. "auto" is 1 if copies are neighbours, if there are none, or
+        if a single mixture begins. Else it is at most 3, and ends as soon as a network does well:
+        its best mixtures agree on n_clusters clusters, and in the end the information between the
+        clusters of samples and of copies is at least .7 of log(n_clusters), its upper bound. If
+        none of the three does, and ``init="auto"``, a fourth follows: its one mixture first learns
+        the clusters that vectors would keep to, and continues by its own posterior, or keeps to
+        them where ``batch_size`` is less than 5 n_clusters. With ``prior="auto"`` and warped copies
+        the networks after one that left clusters empty begin with 2 n_clusters (if a batch holds
+        five samples of each) and merge them.
     start_epochs : int >= 1 or "auto", default='auto'
         Epochs on each network before its best mixture goes on. "auto" makes 350 training steps, a
         part of an epoch where there are so many samples, but at most 40 epochs.
@@ -264,9 +266,10 @@ class NeuralMixtureEM(SearchingClusterer):
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     n_jobs : int or None, default=None
-        Processes to run restarts in, as joblib counts them; None is one after another in this one,
-        unless a joblib context asks for more and there are no ``callbacks`` and no ``checkpoint``.
-        Each has its share of the cores, and sums may round otherwise with fewer threads.
+        Number of processes for restarts, in joblib's sense. None runs them one after another in
+        this process, unless a joblib context asks for more and there are no ``callbacks`` and no
+        ``checkpoint``. The processes share the cores; with fewer threads sums may be rounded
+        differently.
     tol : float in [0, 1), default=0.001
         Training stops when a smaller share of the labels changes from one epoch to the next; not
         where clusters are given, whose labels settle long before the embedding does.
@@ -278,8 +281,8 @@ class NeuralMixtureEM(SearchingClusterer):
         Told of every phase, epoch, batch and gradient.
     checkpoint : str, path-like, Checkpoint or None, default=None
         File in which the fit keeps its state, every five minutes or as a
-        :class:`~skdeepclust.Checkpoint` says. Where the file is there, a fit with the same data and
-        parameters goes on from it, and one with others refuses.
+        :class:`~skdeepclust.Checkpoint` says. If the file exists, a fit with the same data and
+        parameters goes on from it, and one with others raises an error.
     device : str or torch.device, default='auto'
         "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1".
 
@@ -326,7 +329,7 @@ class NeuralMixtureEM(SearchingClusterer):
     Eq. 7 has its optimum at clusters of equal size, since normalisation gives all scores the same
     spread. ``prior="estimated"`` therefore multiplies them by ``sqrt(π_j (1 - π_j))``, relative to
     equal shares, before the softmax of the E-step. That helps where sizes differ and harms where
-    they do not, and eq. 7 cannot tell which, so starts are compared by another score: the
+    they do not, and eq. 7 does not show which, so starts are compared by another score: the
     information ``I(c; c')`` that the clusters of a sample and of its copy share, less twice
     ``H(c | c')`` for neighbours and three times for others, over 10,000 pairs; starts that leave
     more than half of the clusters empty come after all others. With ``augment=None`` there are no

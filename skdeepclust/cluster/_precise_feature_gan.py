@@ -238,17 +238,17 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         Standard normal numbers beside the cluster, which say what a sample looks like within it.
         "auto" is 16, but 2 for fewer features than clusters.
     noise_rise : float in [0, 1], default=0.0
-        Share of the training in which the noise grows from nothing to its full size. Where clusters
-        lie apart, each number finds one of them first, and none covers two later; but where they
-        are told by a single feature among others that spread further, numbers that stand alone at
-        first come to stand for the spread.
+        Share of the training in which the noise grows from nothing to its full size. If clusters
+        are well separated, each number first finds one of them, and none covers two later. But if
+        only one feature separates them while others vary more, numbers that begin without noise
+        come to stand for that variation.
     input_shape : (int, int, int) or None, default=None
         ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
         (n_samples, C, H, W) needs none.
     resolution : {"auto", "full"} or int >= 8, default='auto'
-        Images are averaged over squares of pixels before anything looks at them: as far as both
-        sides keep so many pixels, or for "auto" 28 and nine tenths of the variance between images
-        are kept; for "auto" those of less than 56 pixels stay as they are, and so do all where
+        Images are averaged over squares of pixels before anything looks at them. An integer is the
+        number of pixels that both sides keep at least. "auto" keeps 28 a side and nine tenths of
+        the variance between images, and averages neither images with a side below 56 nor any where
         ``network`` or ``augment`` is a callable. "full" averages nothing. A single pixel of images
         so large is not found either way.
     cluster_prior : {"auto", "uniform"} or array-like of shape (n_clusters,), default='auto'
@@ -280,36 +280,36 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         that falls from 1 to 0:
 
         - "random": none. Generator and classifier begin from nothing, as in the paper;
-        - "projection": groups that lie apart, in the shares of ``cluster_prior``. They are those
+        - "projection": well separated groups, in the shares of ``cluster_prior``. They are those
           of a Gaussian mixture on principal components, if it is sure of them and neighbours
-          hardly ever differ, for which columns should be on one scale; or else they lie apart
+          hardly ever differ (columns should be on one scale for this); or else they are separated
           along one direction, an independent component of at most 5,000 samples (FastICA; not
           with fewer features than clusters). With ``cluster_prior="auto"`` groups of other shares
-          will do, along a direction where they lie further apart. Where there are none it is
-          "random";
-        - "auto": "projection", or where that finds none and ``cluster_prior="auto"``, the clusters
-          of :class:`NeuralMixtureEM`, which need not lie apart: for vectors, and where copies are
-          neighbours, those that it is given; for other images those that it ends with, trained on
-          copies by the warps of ``augment``. Without copies, and for more than 25 clusters, images
-          have none. Where copies tell next to nothing of those found, and ``augment="auto"``, they
-          have clusters along principal components of equal variance, if neighbours there tell these
-          better than pixels do.
+          are taken too, along a direction where they are separated further. If there are none it
+          is "random";
+        - "auto": "projection", or if that finds none and ``cluster_prior="auto"``, the clusters
+          of :class:`NeuralMixtureEM`, which need not be separated: for vectors, and where copies
+          are neighbours, those that it is given; for other images those that it ends with, trained
+          on copies by the warps of ``augment``. Images have none without copies, or for more than
+          25 clusters. If copies predict next to nothing of those found, and ``augment="auto"``,
+          they have clusters along principal components of equal variance, provided that neighbours
+          there predict these better than pixels do.
     augment : {"auto", "neighbors", "warped_neighbors", "affine", "strong_affine", "shifted", \
             "image", "rotated_image"}, callable or None, default='auto'
-        What makes the copies of samples for which the classifier's answers shall be the same.
-        "neighbors" takes one of the ten samples that are nearest to a sample, perhaps itself, in
-        its place, among at most 5,000, and 20,000 where the classifier settles. The others are for
-        images: the names that :class:`NeuralMixtureEM` knows, and a callable on batches
-        (n, C, H, W), warp the sample, "warped_neighbors" one of its neighbours by "strong_affine";
-        the generated samples that the classifier learns from go through the same warp. "auto" is
-        "warped_neighbors" for images and "neighbors" for others, but None for fewer features than
-        clusters, and where ``init`` found groups along a single direction, which copies need not
-        share. None, as in most of the paper: no copies.
+        What makes the copies of samples for which the classifier shall give the same answer.
+        "neighbors" replaces a sample by one of the ten nearest, perhaps itself, among at most
+        5,000, and 20,000 while the classifier settles. The others are for images: the names that
+        :class:`NeuralMixtureEM` knows, and a callable on batches (n, C, H, W), warp the sample;
+        "warped_neighbors" warps one of its neighbours by "strong_affine". The generated samples
+        that the classifier learns from go through the same warp. "auto" is "warped_neighbors" for
+        images and "neighbors" for others, but None for fewer features than clusters, and where
+        ``init`` found groups along a single direction, which copies need not share. None, as in
+        most of the paper: no copies.
     consistency : {"information", "kl"}, default='information'
         The loss on pairs of a real sample and its copy, 256 a step: ``H(c | c') +
-        KL(c ‖ cluster_prior)`` of their clusters, which is least where the answers are sure, alike
-        for both and spread over the clusters [3]_; or ``KL(p ‖ q)`` of the two answers, which the
-        same answer for everything satisfies.
+        KL(c ‖ cluster_prior)`` of their clusters, which is smallest if the answers are certain,
+        the same for both, and spread over the clusters [3]_; or ``KL(p ‖ q)`` of the two answers,
+        which the same answer for everything satisfies.
     consistency_weight : float >= 0, default=1.0
         Weight of that loss beside the one on generated samples, up to which it rises from 0. In the
         last fifth of the training the classifier settles: it learns from "information", and from
@@ -329,9 +329,10 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     n_jobs : int or None, default=None
-        Processes to run restarts in, as joblib counts them; None is one after another in this one,
-        unless a joblib context asks for more and there are no ``callbacks`` and no ``checkpoint``.
-        Each has its share of the cores, and sums may round otherwise with fewer threads.
+        Number of processes for restarts, in joblib's sense. None runs them one after another in
+        this process, unless a joblib context asks for more and there are no ``callbacks`` and no
+        ``checkpoint``. The processes share the cores; with fewer threads sums may be rounded
+        differently.
     random_state : int, RandomState instance or None, default=None
         Determines everything that is random.
     verbose : int, default=0
@@ -340,8 +341,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         Told of every epoch, batch and gradient; not of what finds the start.
     checkpoint : str, path-like, Checkpoint or None, default=None
         File in which the fit keeps its state, every five minutes or as a
-        :class:`~skdeepclust.Checkpoint` says, once it has its start. Where the file is there, a fit
-        with the same data and parameters goes on from it, and one with others refuses.
+        :class:`~skdeepclust.Checkpoint` says, once it has its start. If the file exists, a fit with
+        the same data and parameters goes on from it, and one with others raises an error.
     device : str or torch.device, default='auto'
         "auto" (CUDA where there is one, else the CPU), "cpu", "cuda", "cuda:1".
 
@@ -361,8 +362,8 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     stop_reason_ : str
         "max_epochs", "callback" or "interrupted" (by Ctrl-C).
     restart_scores_ : ndarray of shape (n_init,), of fewer after an interruption
-        What the clusters of samples and of their nearest neighbours in the data tell of each other,
-        for each restart, in nats; higher is better.
+        How well the cluster of a sample and that of a nearest neighbour in the data predict each
+        other, for each restart, in nats; higher is better.
     history_ : skorch.history.History
         A dict per epoch: phase, train_loss (the generator's), critic, distance, penalty,
         classifier, fake_accuracy, entropy (of the classifier's answers for the data, in nats, at
@@ -386,15 +387,15 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     ``score_samples`` is the critic's value: how much like the data a sample looks. It is comparable
     within one fit alone.
 
-    With the default training it suits data of few dimensions, and data of any in which one feature
-    has gaps. Other tables and images it clusters as NeuralMixtureEM does, from whose clusters it
-    starts, images in up to three times the time, tables in twenty; what it adds are samples of
-    each cluster and a critic.
+    With the default training it suits data of few dimensions, and data of any dimension in which
+    one feature has gaps. It clusters other tables and images as NeuralMixtureEM does, from whose
+    clusters it starts, in up to three times the time for images and twenty for tables. What it adds
+    are samples of each cluster and a critic.
 
-    Where there is a start, it is most of the result: in a short training generator and critic by
-    themselves do not find one pixel of 64, and keep it where the start has; and with
-    ``init="projection"`` some runs on all of MNIST leave two digits together. Whether there was a
-    start is seen in ``history_``.
+    Where there is a start, it is most of the result. In a short training generator and critic by
+    themselves do not find one pixel of 64, but keep it where the start has found it; and with
+    ``init="projection"`` some runs on all of MNIST leave two digits together. ``history_`` shows
+    whether there was a start.
 
     Seeds differ; ``n_init=5`` keeps the best of five by a score that goes with accuracy in part.
 

@@ -127,12 +127,12 @@ class StatDEC(SelfTrainingClusterer):
     An autoencoder is trained on reconstruction, its embedding is clustered, and then both are
     trained together on ``L = λ KL(P‖Q) + (1 - λ) L_r`` (eq. 1, 2 of [1]_): Q are the soft
     assignments to the cluster centres by a Student's t kernel (eq. 3), P a sharpened form of them
-    (eq. 4, 5), L_r the reconstruction error. A pooling layer in the decoder tells it what the
-    cluster of each sample looks like (eq. 6).
+    (eq. 4, 5), L_r the reconstruction error. A pooling layer in the decoder gives it statistics of
+    the cluster of each sample (eq. 6).
 
     Inputs are centred and divided by one number inside the network, so that L_r is the share of
-    the data's variance that is lost, whatever the units; which features weigh more remains the
-    units' choice, as in PCA: put a StandardScaler in front where they mean nothing.
+    the data's variance that is lost, in any units. The units still decide which features weigh
+    more, as in PCA: put a StandardScaler in front where they mean nothing.
 
     Parameters
     ----------
@@ -156,9 +156,9 @@ class StatDEC(SelfTrainingClusterer):
         ``(channels, height, width)`` into which the rows of a 2-D X fold; X of shape
         (n_samples, C, H, W) needs none.
     resolution : {"auto", "full"} or int >= 8, default='auto'
-        Images are averaged over squares of pixels before anything looks at them: as far as both
-        sides keep so many pixels, or for "auto" 28 and nine tenths of the variance between images
-        are kept; for "auto" those of less than 56 pixels stay as they are, and so do all where
+        Images are averaged over squares of pixels before anything looks at them. An integer is the
+        number of pixels that both sides keep at least. "auto" keeps 28 a side and nine tenths of
+        the variance between images, and averages neither images with a side below 56 nor any where
         ``network`` or ``augment`` is a callable. "full" averages nothing.
     variational : bool, default=False
         Let the encoder give mean and log-variance of a posterior, whose divergence from N(0, I)
@@ -186,22 +186,25 @@ class StatDEC(SelfTrainingClusterer):
         - "kmeans": the best of 20 runs of k-means;
         - "gmm": what 32 Gaussian mixtures with more components than clusters agree on, or the
           same with one cluster more, of which two are then united;
-        - "auto": the best of these, and of mixtures whose components may be ten times as thin, for
-          which there must be enough samples: with ``latent_dim=10`` some 400 a cluster, so for at
-          most 12 clusters. Best is where the clusters of a sample's neighbours, in the data and in
-          the embedding, tell most of its own. Where all of them leave clusters of vectors empty or
-          a few outliers, the same is sought along the data's leading twenty principal components.
-          Of vectors, k-means in the data is taken instead where neighbours in the data are told
-          more by it. Clusters along twenty principal components of equal variance, or of fewer
-          columns along all, are taken where neighbours there tell far more of them, and P stays
-          what they are;
+        - "auto": the best of these two, and of mixtures whose components may be ten times as thin
+          if there are enough samples (with ``latent_dim=10`` some 400 a cluster, so for at most 12
+          clusters). Best are the clusters that those of a sample's neighbours, in the data and in
+          the embedding, predict best. Then clusters are sought in the data too:
+
+          - of vectors, along the leading twenty principal components, if all the starts above leave
+            clusters empty or with a few outliers;
+          - of vectors, by k-means, taken if neighbours in the data predict these clusters better;
+          - along twenty principal components of equal variance (all of them for fewer columns),
+            taken if neighbours there predict these far better. P then stays as they are;
+
         - a scikit-learn clusterer that finds ``n_clusters`` clusters in the embedding.
     n_init : int, default=1
         Whole restarts; the one with the best unsupervised objective wins.
     n_jobs : int or None, default=None
-        Processes to run restarts in, as joblib counts them; None is one after another in this one,
-        unless a joblib context asks for more and there are no ``callbacks`` and no ``checkpoint``.
-        Each has its share of the cores, and sums may round otherwise with fewer threads.
+        Number of processes for restarts, in joblib's sense. None runs them one after another in
+        this process, unless a joblib context asks for more and there are no ``callbacks`` and no
+        ``checkpoint``. The processes share the cores; with fewer threads sums may be rounded
+        differently.
     warmup_epochs : int >= 0 or "auto", default=3
         Joint epochs in which P are the responsibilities of the start; "auto" is a quarter of the
         joint training.
@@ -219,8 +222,8 @@ class StatDEC(SelfTrainingClusterer):
     focus : float >= 0, default=2.0
         γ of eq. 5; without effect for "dec" and "sharpened".
     statistics_pooling : bool, default=True
-        Put the pooling layer into the decoder, between ``decode_hidden`` and ``decode_output``: a
-        factory without these needs False.
+        Put the pooling layer into the decoder, between ``decode_hidden`` and ``decode_output``. A
+        factory without these two needs False.
     whiten : bool, default=True
         Scale the embedding at the start so that clusters have on average a unit covariance, which
         is the scale of the Student's t kernel.
@@ -229,11 +232,11 @@ class StatDEC(SelfTrainingClusterer):
         an epoch, or after a quarter of the joint training if that comes first.
     augment : {"affine", "strong_affine", "shifted", "image", "rotated_image"}, callable or None, \
             default=None
-        For images, in the joint training: a warped batch is to be assigned and reconstructed as if
-        it were not warped. "affine" rotates, scales and shifts a little, "strong_affine" does so
-        further and shears, "shifted" shifts by up to a quarter of the sides; "image" is "affine"
-        and a change of brightness, contrast and colours, "rotated_image" the same at any angle and
-        mirrored or not; a callable maps a batch (n, C, H, W) to another.
+        For images, in the joint training: warped images are to be assigned, and reconstructed, as
+        if they were not warped. "affine" rotates, scales and shifts slightly; "strong_affine" does
+        so more strongly, and shears; "shifted" shifts by up to a quarter of the sides. "image" is
+        "affine" with changes of brightness, contrast and colours; "rotated_image" is that at any
+        angle, mirrored or not. A callable maps a batch (n, C, H, W) to another.
     tol : float in [0, 1), default=0.001
         Training stops when a smaller share of the labels changes between two updates.
     random_state : int, RandomState instance or None, default=None
@@ -244,8 +247,8 @@ class StatDEC(SelfTrainingClusterer):
         Told of every phase, epoch, batch and gradient.
     checkpoint : str, path-like, Checkpoint or None, default=None
         File in which the fit keeps its state, every five minutes or as a
-        :class:`~skdeepclust.Checkpoint` says. Where the file is there, a fit with the same data and
-        parameters goes on from it, and one with others refuses.
+        :class:`~skdeepclust.Checkpoint` says. If the file exists, a fit with the same data and
+        parameters goes on from it, and one with others raises an error.
     precision : {"auto", "float32", "bfloat16"}, default='auto'
         Numbers whose products the network computes with while it trains; weights, losses and all
         that follows the training are float32. "auto" is "bfloat16" for an "mlp" that is not
@@ -269,8 +272,8 @@ class StatDEC(SelfTrainingClusterer):
     stop_reason_ : str
         "converged", "max_epochs", "callback" or "interrupted" (by Ctrl-C).
     restart_scores_ : ndarray of shape (n_init,), of fewer after an interruption
-        What the clusters of samples and of their nearest neighbours in the data tell of each other,
-        for each restart, in nats; higher is better.
+        How well the cluster of a sample and that of a nearest neighbour in the data predict each
+        other, for each restart, in nats; higher is better.
     history_ : skorch.history.History
         A dict per epoch: phase, train_loss, kl, reconstruction (not for a ``clustering_weight`` of
         1), label_change, cluster_sizes, dur.
