@@ -8,7 +8,6 @@ has a better ``_objective``: how well a training went, without labels.
 from __future__ import annotations
 
 import copy
-import inspect
 import math
 import warnings
 from abc import ABC, abstractmethod
@@ -27,9 +26,7 @@ from sklearn.base import (
     ClusterMixin,
     TransformerMixin,
 )
-from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
-from skorch.callbacks import BatchScoring, Callback, EpochScoring
 from skorch.history import History
 from torch import Tensor, nn
 
@@ -54,17 +51,20 @@ from ..training import (
     spawn_seeds,
 )
 from ._checkpoint import Checkpoint, CheckpointFile, Progress
+from ._checks import (
+    faulty_columns,
+    is_frame,
+    require_callbacks,
+    require_samples,
+    require_widths,
+    resolve_image_shape,
+    warn_of_rounding,
+    warn_of_scale,
+    warn_of_units,
+)
 from ._run import Run
 
 FLOAT_OR_BYTE = [np.float32, np.uint8]
-# A column whose float32 form has fewer steps from end to end is looked at for what it has lost.
-FEWEST_STEPS = 256
-# Columns of which one spreads so many times as far as another are told of, by about so many rows.
-UNLIKE, ROWS_LOOKED_AT = 100, 10_000
-# New images are on another scale where the range of so many of them is so many times as wide as
-# that of the training, or it as theirs: bytes and shares of 255 differ by more, darker pictures by
-# less.
-SCALED, OTHER_SCALE = 1000, 30
 
 
 class ClusteringModule(nn.Module, ABC):
@@ -225,7 +225,7 @@ class BaseDeepClusterer(
             self._adopt(*self._run_apart(rows, seeds))
         else:
             self._adopt(*self._run_in_turn(rows, seeds))
-        self._tell_of_empty(rows)
+        self._warn_of_empty(rows)
         return self
 
     def _require_numbers(self) -> None:
@@ -343,7 +343,7 @@ class BaseDeepClusterer(
         self.cluster_sizes_ = sizes.cpu().numpy()
         self.cluster_centers_ = self.module_.cluster_centers().detach().cpu().numpy().copy()
 
-    def _tell_of_empty(self, rows: Rows) -> None:
+    def _warn_of_empty(self, rows: Rows) -> None:
         """Warn of clusters that ended without a sample: others are of no concern."""
         empty = (self.cluster_sizes_ == 0).sum()
         if not empty:
@@ -366,43 +366,14 @@ class BaseDeepClusterer(
     def _validate_training_data(self, X, device: torch.device) -> Rows:
         array, image_shape = self._as_array(X, reset=True)
         n, d = array.shape
-        if self.input_shape is not None:
-            asked = tuple(int(side) for side in self.input_shape)
-            if len(asked) != 3:
-                raise ValueError(
-                    f"input_shape={self.input_shape!r}; expected (channels, height, width)"
-                )
-            if image_shape not in (None, asked):
-                raise ValueError(f"input_shape={asked}, but X holds images of shape {image_shape}")
-            if math.prod(asked) != d:
-                raise ValueError(
-                    f"input_shape={asked} needs {math.prod(asked)} features, but X has {d}; give "
-                    "the (channels, height, width) whose product is the number of features"
-                )
-            if image_shape is None and channels_last(asked):
-                warnings.warn(
-                    f"input_shape={asked} folds rows into {asked[0]} channels of {asked[1]} x "
-                    f"{asked[2]} pixels; where channels come last in them, give "
-                    f"X.reshape(-1, {', '.join(map(str, asked))}).transpose(0, 3, 1, 2) and no "
-                    "input_shape",
-                    UserWarning,
-                    stacklevel=4,
-                )
-        elif image_shape is not None and channels_last(image_shape):
-            warnings.warn(
-                f"X of shape {(n, *image_shape)} is read as images of {image_shape[0]} channels "
-                f"and {image_shape[1]} x {image_shape[2]} pixels; where channels come last, give "
-                f"X.transpose(0, 3, 1, 2), and where they do not, input_shape={image_shape}",
-                UserWarning,
-                stacklevel=4,
-            )
+        seen_as = resolve_image_shape(self.input_shape, image_shape, array.shape)
         if n < self.n_clusters:
             raise ValueError(
                 f"n_samples={n} < n_clusters={self.n_clusters}; lower n_clusters or add samples"
             )
         # What the user gives: they differ where the rows of a table fold into images.
         self._sample_shape = image_shape or (d,)
-        self._image_shape = image_shape or (asked if self.input_shape is not None else None)
+        self._image_shape = seen_as
         is_image = self._image_shape is not None
         if isinstance(getattr(self, "resolution", None), Integral):
             require_images(f"resolution={self.resolution!r}", self._image_shape or (d,))
@@ -442,7 +413,7 @@ class BaseDeepClusterer(
                 "training data was"
             )
         if limits := getattr(self, "_image_limits", None):
-            tell_of_scale(array[:SCALED], limits)
+            warn_of_scale(array, limits)
         self.module_.to(device := resolve_device(self.device))
         return self._as_rows(self._as_seen(array), device)
 
@@ -472,13 +443,13 @@ class BaseDeepClusterer(
             with warning_filters:
                 array = validate_data(self, X, reset=reset, dtype=FLOAT_OR_BYTE, order="C")
         except (ValueError, TypeError) as error:
-            if is_frame(X) and (why := what_is_amiss(X)):
+            if is_frame(X) and (why := faulty_columns(X)):
                 raise ValueError(why) from error
             raise
         if reset and image_shape is None:
-            tell_of_rounding(X, array)
+            warn_of_rounding(X, array)
         if reset and image_shape is None is self.input_shape and hasattr(self, "feature_names_in_"):
-            tell_of_units(self.feature_names_in_, array)
+            warn_of_units(self.feature_names_in_, array)
         return array, image_shape
 
     def _as_rows(self, array: np.ndarray, device: torch.device) -> Rows:
@@ -642,250 +613,3 @@ def _mapped(
 def _run_alone(estimator: BaseDeepClusterer, X: np.ndarray, device: str, seed: int) -> Run:
     """One restart in a process of its own."""
     return estimator._run(estimator._as_rows(X, torch.device(device)), seed).ended()
-
-
-def channels_last(shape: tuple[int, int, int]) -> bool:
-    """Whether (channels, height, width) look as if they were (height, width, channels)."""
-    return shape[2] in (1, 3, 4) and min(shape[:2]) > 4
-
-
-def require_samples(shape: tuple[int, ...], image_shape: tuple[int, int, int] | None) -> None:
-    """Refuse what has another number of axes than samples in rows have; ``image_shape`` is that of
-    the images that were fitted, if any were."""
-    missing = {} if image_shape is None else {image_shape: "None"}
-    if image_shape is not None and image_shape[0] == 1:
-        missing[image_shape[1:]] = "None, None"
-    # A row with as many numbers as an image has pixels is a sample.
-    if shape in missing and shape[1:] != (math.prod(image_shape),):
-        raise ValueError(
-            f"X of shape {shape} is one image; expected (n_samples, C, H, W): give "
-            f"X[{missing[shape]}]"
-        )
-    if len(shape) > 2:
-        raise ValueError(
-            f"Found array with dim {len(shape)} and shape {shape}; expected (n_samples, "
-            "n_features) or (n_samples, C, H, W): for grey images give X[:, None], for series and "
-            "other samples X.reshape(len(X), -1)"
-        )
-
-
-def tell_of_scale(array: np.ndarray, limits: tuple[float, float]) -> None:
-    """Warn of images whose numbers go far beyond those of the training, or are tiny beside them."""
-    low, high = float(array.min()), float(array.max())
-    fitted = limits[1] - limits[0]
-    if high - low > OTHER_SCALE * fitted or 0 < OTHER_SCALE * (high - low) < fitted:
-        warnings.warn(
-            f"X holds images of {low:.4g} to {high:.4g}, but those of the training were of "
-            f"{limits[0]:.4g} to {limits[1]:.4g}; bring X to the same scale",
-            UserWarning,
-            stacklevel=5,
-        )
-
-
-def is_frame(X) -> bool:
-    """Whether X is a table of pandas or polars, in memory."""
-    return all(hasattr(X, name) for name in ("__len__", "dtypes", "columns"))
-
-
-def what_is_amiss(table) -> str | None:
-    """Which columns are no numbers, or else have gaps, where there are such."""
-    words, gaps = [], []
-    for name in table.columns:
-        column = table[name]
-        there = np.asarray(column.dropna() if hasattr(column, "dropna") else column.drop_nulls())
-        try:
-            numbers = there.astype(np.float64)
-        except (ValueError, TypeError):
-            words.append(name)
-            continue
-        if there.dtype.kind in "mM":  # times, which numpy takes for numbers
-            words.append(name)
-        elif len(there) < len(column) or not np.isfinite(numbers).all():
-            gaps.append(name)
-    if words:
-        return (
-            f"the columns {words} of X are no numbers; leave them out, or make columns of 0 and 1 "
-            "of them, as OneHotEncoder(sparse_output=False) does"
-        )
-    if gaps:
-        return (
-            f"the columns {gaps} of X have NaN or infinity; fill them, as SimpleImputer does, or "
-            "leave out those rows"
-        )
-    return None
-
-
-def tell_of_units(names: np.ndarray, array: np.ndarray) -> None:
-    """Warn of columns with names, which may have units, of which one spreads far further."""
-    part = array[:: max(1, len(array) // ROWS_LOOKED_AT)].astype(np.float64)
-    varies = np.flatnonzero(part.min(0) < part.max(0))
-    if not len(varies):
-        return
-    spread = part[:, varies].std(0)
-    times = spread.max() / spread.min()
-    if times > UNLIKE:
-        wide, narrow = (names[varies[i]] for i in (spread.argmax(), spread.argmin()))
-        warnings.warn(
-            f"column {wide!r} of X spreads {times:.3g} times as far as {narrow!r}, and counts for "
-            "so much more; where columns have units of their own, bring them to one scale first, "
-            "as StandardScaler does, and leave out what is no feature",
-            UserWarning,
-            stacklevel=6,
-        )
-
-
-def tell_of_rounding(X, array: np.ndarray) -> None:
-    """Warn of columns of X that its float32 form, in which networks compute, has made coarse."""
-    if array.dtype != np.float32 or getattr(X, "dtype", None) == np.float32:
-        return
-    low, high = array.min(0), array.max(0)
-    steps = (high - low) / np.spacing(np.maximum(np.abs(low), np.abs(high)))
-    coarse = np.flatnonzero(steps < FEWEST_STEPS)
-    given = np.asarray(X) if len(coarse) else None  # of a frame of several dtypes a copy
-    for column in coarse:
-        values = given[:, column].astype(np.float64)
-        if len(np.unique(values)) > len(np.unique(array[:, column])):
-            warnings.warn(
-                f"column {column} of X, from {values.min():.10g} to {values.max():.10g}, loses "
-                "differences in float32, in which networks compute; subtract its mean first, as "
-                "StandardScaler does",
-                UserWarning,
-                stacklevel=6,
-            )
-            return
-
-
-def require_widths(name: str, value, *, nested: bool = False) -> None:
-    """Refuse what are no positive integers; ``nested``, or sequences of them."""
-
-    def is_width(w) -> bool:
-        return isinstance(w, Integral) and not isinstance(w, bool) and w >= 1
-
-    for width in () if value is None else value:
-        of_one = width if nested and np.ndim(width) == 1 else [width]
-        if not all(is_width(w) for w in of_one):
-            raise ValueError(f"{name}={value!r}; expected integers of at least 1, not {width!r}")
-
-
-def require_callbacks(callbacks) -> None:
-    """Refuse what skorch does not take for a callback."""
-    for given in callbacks or []:
-        named = isinstance(given, (tuple, list)) and len(given) == 2
-        callback = given[1] if named else given
-        if named and callback is None:  # skorch's way to leave one out
-            continue
-        kind = callback if inspect.isclass(callback) else type(callback)
-        if not issubclass(kind, Callback):
-            raise ValueError(
-                f"callbacks holds {given!r}; expected skorch callbacks, or pairs (name, callback)"
-            )
-        if issubclass(kind, (BatchScoring, EpochScoring)):
-            raise ValueError(
-                f"callbacks holds {given!r}, which scores predictions; there are none before a fit "
-                "has ended: score the fitted estimator, or watch the losses of history_"
-            )
-        monitor = getattr(callback, "monitor", None)
-        if inspect.isclass(callback) and "monitor" in (of := inspect.signature(kind).parameters):
-            monitor = of["monitor"].default
-        if isinstance(monitor, str) and monitor.startswith("valid"):
-            # skorch takes what such a name has in the history for whether this epoch is the best.
-            way_out = (
-                "monitor=None, for every epoch, or a function of the net"
-                if monitor.endswith("_best")
-                else "monitor='train_loss', or another loss of history_"
-            )
-            raise ValueError(
-                f"{kind.__name__} monitors {monitor!r}, but there is no validation set; give it "
-                f"{way_out}"
-            )
-
-
-class ReconstructionMixin:
-    """For estimators whose module has ``decode(z)``: from the embedding back to samples."""
-
-    def inverse_transform(self, Z):
-        """Samples that the embeddings Z stand for.
-
-        Parameters
-        ----------
-        Z : array-like of shape (n_samples, latent_dim)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features) or (n_samples, C, H, W), float32
-            In the shape that ``fit`` was given; images of uint8 come back within [0, 1].
-        """
-        check_is_fitted(self)
-        with warning_filters:
-            Z = check_array(Z, dtype=np.float32, order="C")
-        if Z.shape[1] != self._n_features_out:
-            raise ValueError(
-                f"Z has {Z.shape[1]} columns; expected latent_dim={self._n_features_out}, as "
-                "transform returns"
-            )
-        self.module_.to(device := resolve_device(self.device))
-        return self._as_samples(self.module_.decode, Rows(Z, Z.shape[1:], 1.0, device))
-
-    def reconstruct(self, X):
-        """Each sample as the network gives it back.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features) or (n_samples, C, H, W)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_features) or (n_samples, C, H, W), float32
-            In the shape that ``fit`` was given; images of uint8 come back within [0, 1].
-        """
-        check_is_fitted(self)
-        rows = self._validate_new_data(X)
-        return self._as_samples(lambda x: self.module_.decode(self.module_.embed(x)), rows)
-
-
-class SamplingMixin:
-    """For estimators that generate.
-
-    Their module has ``shares`` of the clusters, ``noise_dim``, and ``generate(labels, noise)`` from
-    clusters and standard normal numbers to samples in the user's units.
-    """
-
-    def sample(self, n_samples=1, cluster=None, random_state=None):
-        """Generate samples.
-
-        Parameters
-        ----------
-        n_samples : int >= 1, default=1
-        cluster : int or None, default=None
-            Cluster to draw from; None draws clusters by their shares.
-        random_state : int, RandomState instance or None, default=None
-            None is the estimator's own, under which the same call returns the same samples.
-
-        Returns
-        -------
-        X : ndarray of shape (n_samples, n_features) or (n_samples, C, H, W), float32
-            In the shape that ``fit`` was given; images of uint8 come back within [0, 1].
-        labels : ndarray of shape (n_samples,), int64
-            Cluster that each was drawn from.
-        """
-        check_is_fitted(self)
-        if not isinstance(n_samples, Integral) or n_samples < 1:
-            raise ValueError(f"n_samples={n_samples!r}; expected an integer of at least 1")
-        n_clusters = len(self.cluster_centers_)
-        whole = isinstance(cluster, Integral) and not isinstance(cluster, bool)
-        if cluster is not None and not (whole and 0 <= cluster < n_clusters):
-            raise ValueError(
-                f"cluster={cluster!r}; expected None or an integer from 0 to {n_clusters - 1}"
-            )
-        rng = check_random_state(self.random_state if random_state is None else random_state)
-        module = self.module_.to(device := resolve_device(self.device))
-        if cluster is None:
-            shares = module.shares.cpu().double().numpy()
-            labels = rng.choice(n_clusters, n_samples, p=shares / shares.sum())
-        else:
-            labels = np.full(n_samples, cluster, dtype=np.int64)
-        noise = rng.standard_normal((n_samples, module.noise_dim))
-        drawn = np.column_stack([labels, noise]).astype(np.float32)
-        rows = Rows(drawn, drawn.shape[1:], 1.0, device)
-        X = self._as_samples(lambda row: module.generate(row[:, 0].long(), row[:, 1:]), rows)
-        return X, labels

@@ -20,7 +20,7 @@ from ..objectives import (
     reparametrize,
 )
 from ..training import Rows
-from ._base import SamplingMixin
+from ._mixins import SamplingMixin
 from ._phases import standardize_rows
 from ._run import Run
 from ._self_training import SelfTrainingClusterer, SelfTrainingModule

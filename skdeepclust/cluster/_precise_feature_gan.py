@@ -34,7 +34,8 @@ from ..objectives import (
     staircase,
 )
 from ..training import AUGMENTATIONS, adam, make_augmentation, sent
-from ._base import BaseDeepClusterer, ClusteringModule, SamplingMixin
+from ._base import BaseDeepClusterer, ClusteringModule
+from ._mixins import SamplingMixin
 from ._neighbors import LEAST_SHARE, NEIGHBOR_POOL, neighbor_copies
 from ._neural_mixture_em import borrowed_clusters, searchable
 from ._phases import (

@@ -26,7 +26,8 @@ from ..objectives import (
     target_distribution,
 )
 from ..training import INFERENCE_BATCH, make_augmentation, sent
-from ._base import BaseDeepClusterer, ClusteringModule, ReconstructionMixin
+from ._base import BaseDeepClusterer, ClusteringModule
+from ._mixins import ReconstructionMixin
 from ._neighbors import NeighborInformation
 from ._phases import resolve_epochs, steps_per_epoch, train_phase
 from ._pretraining import pretrain_end_to_end
