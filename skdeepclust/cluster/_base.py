@@ -151,7 +151,7 @@ class BaseDeepClusterer(
     def _objective(self, run: Run) -> float:
         """How good the run is, without labels; higher is better.
 
-        By default what neighbours tell: with accuracy it goes on most data, losses on some.
+        By default information by neighbours: it goes with accuracy on most data, losses on some.
         """
         return run.information(run.labels, self.n_clusters)
 

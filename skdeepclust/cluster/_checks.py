@@ -13,7 +13,8 @@ from skorch.callbacks import BatchScoring, Callback, EpochScoring
 
 # A column whose float32 form has fewer steps from end to end is looked at for what it has lost.
 FEWEST_STEPS = 256
-# Columns of which one spreads so many times as far as another are told of, by about so many rows.
+# There is a warning of columns of which one spreads so many times as far as another, by about so
+# many rows.
 UNLIKE_SPREADS, ROWS_LOOKED_AT = 100, 10_000
 # New images are on another scale where the range of so many of them is so many times as wide as
 # that of the training, or it as theirs: bytes and shares of 255 differ by more, darker pictures by

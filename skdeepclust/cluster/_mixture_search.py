@@ -2,7 +2,7 @@
 
 A single start on a single network is a matter of luck. So many mixtures begin on one backbone, the
 best of them is trained, and where that did not do well another network follows, and a third, and
-one whose mixture learns clusters first that were found without it. What is good is told without
+one whose mixture learns clusters first that were found without it. What is good is decided without
 labels: by copies of the samples, and by their neighbours in the data.
 """
 
@@ -35,7 +35,7 @@ from ..training import (
 from ._base import BaseDeepClusterer
 from ._phases import cluster_means, resolve_epochs
 from ._run import Run, copied
-from ._start import principal_start
+from ._start_in_data import principal_start
 
 # Pairs of a sample and its copy that starts are compared on.
 SCORED_SAMPLES = 10_000
@@ -47,21 +47,21 @@ NEIGHBOR_PENALTY, WARP_PENALTY = 2.0, 3.0
 SEARCH = {"steps": 350, "at_least": 0, "at_most": 40}
 # "auto" trains at most so many networks, one after another, until the best start of one leaves no
 # cluster empty, so many that come next to it have on average this adjusted Rand index with it, and
-# in the end the copies tell this share of what they could, log K. Where no start was good the best
-# had ended each elsewhere: on all of MNIST they had .99 and more, on long-tailed MNIST .84 to .95
-# where accuracy was .71 to .87. But on some data they agree on too little: of radiology images on
-# five clusters of six, of small digits on ten that copies told by half.
-MOST_NETWORKS, RUNNERS_UP, AGREED, WELL_TOLD = 3, 5, 0.98, 0.7
+# in the end the score by copies is this share of its upper bound, log K. Where no start was good
+# the best had ended each elsewhere: on all of MNIST they had .99 and more, on long-tailed MNIST .84
+# to .95 where accuracy was .71 to .87. But on some data they agree on too little: of radiology
+# images on five clusters of six, of small digits on ten with half of that score.
+MOST_NETWORKS, RUNNERS_UP, AGREED, WELL_PREDICTED = 3, 5, 0.98, 0.7
 # Where a network left clusters empty, starts on further ones have so many for each that is asked
 # for. On three draws of long-tailed MNIST six such networks had a mean accuracy of .889 and recall
 # of .818, the first ones .810 and .676 (trials). Where none is empty they may do worse: on digits
 # the best of a first and two such was .905 in one of four seeds.
 FINER = 2
-# What neighbours tell of a network's clusters counts so much beside what copies tell, by which it
-# was trained. The best of three networks had a mean accuracy of .961 on small digits, .978 on 5,000
-# of MNIST and .872 on its long-tailed part (trials, 34 seeds), by copies alone .957, .973 and .858,
-# and at most .962, .979 and .873; of runs of one network each, any three: .958, .984 and .867,
-# .956, .977 and .814, .960, .984 and .872.
+# Information by neighbours counts so much beside that by copies, by which a network was trained.
+# The best of three networks had a mean accuracy of .961 on small digits, .978 on 5,000 of MNIST and
+# .872 on its long-tailed part (trials, 34 seeds), by copies alone .957, .973 and .858, and at most
+# .962, .979 and .873; of runs of one network each, any three: .958, .984 and .867, .956, .977 and
+# .814, .960, .984 and .872.
 NEIGHBOR_WEIGHT = 2.0
 # What is kept of a network before its best mixture goes on, and what is found by training it.
 START = ("start", "start_score", "start_n_found")
@@ -215,11 +215,11 @@ class SearchingClusterer(BaseDeepClusterer):
         joined = [join_clusters(joint, self.n_clusters, WARP_PENALTY) for joint in joints]
         part_of = torch.stack(joined, 1)  # (n_finer, n_heads)
         labels, labels_tr = part_of.gather(0, labels), part_of.gather(0, labels_tr)
-        scores = self._told_by_copies(labels, labels_tr)
+        scores = self._score_by_copies(labels, labels_tr)
         run.net.record("start_scores", scores.tolist())
         self._begin_from(run, z, labels[:, scores.argmax()])
         sides = clusters_of(mixture, z), clusters_of(mixture, z_tr)
-        self._remember_start(run, self._told_by_copies(*sides).item(), len(sides[0].unique()))
+        self._remember_start(run, self._score_by_copies(*sides).item(), len(sides[0].unique()))
         run.memory["agreed"] = False  # they do also where all are wrong
 
     def _search(self, run: Run, heads: MixtureHeads, taught: Tensor | None = None) -> None:
@@ -263,7 +263,7 @@ class SearchingClusterer(BaseDeepClusterer):
     def _renew_by_components(self, run: Run) -> None:
         """Another backbone, whose mixture is to begin with the clusters along principal components.
 
-        What warped copies tell is a network's to find, and it may find something else in them.
+        A network may find something else in warped copies than classes.
         """
         X, n_clusters, memory = run.rows.X, self.n_clusters, run.memory
         information = copy(run.information)  # networks are compared by the neighbours that it has
@@ -303,23 +303,23 @@ class SearchingClusterer(BaseDeepClusterer):
         if score < memory.get("start_score", -math.inf):
             run.module.load_state_dict(memory["start"])
             score, n_found = memory["start_score"], memory["start_n_found"]
-        run.score = self._told_in_all(run, score, n_found)
+        run.score = self._score_by_all(run, score, n_found)
         for name, value in (("score", score), ("objective", run.score), ("n_found", n_found)):
             run.net.record(name, value)
         if "start" in memory or "best" in memory:  # it is one of several networks
-            well = score >= WELL_TOLD * math.log(self.n_clusters)
+            well = score >= WELL_PREDICTED * math.log(self.n_clusters)
             memory["settled"] = memory.get("agreed", False) and well
             if n_found < self.n_clusters:
                 memory["left_empty"] = True
             self._compare(run)
 
-    def _told_in_all(self, run: Run, score: float, n_found: int) -> float:
-        """The objective: of clusters that were trained by warped copies, what these and neighbours
-        tell, less what empty clusters lack; of others the score."""
+    def _score_by_all(self, run: Run, score: float, n_found: int) -> float:
+        """The objective: for clusters that were trained by warped copies, the information by these
+        and by neighbours, less what empty clusters lack; for others the score."""
         if not self._warps():
             return score
-        told = run.information(self._compared_labels(run), self.n_clusters)
-        return score + NEIGHBOR_WEIGHT * told - math.log(self.n_clusters / n_found)
+        by_neighbors = run.information(self._compared_labels(run), self.n_clusters)
+        return score + NEIGHBOR_WEIGHT * by_neighbors - math.log(self.n_clusters / n_found)
 
     def _compared_labels(self, run: Run) -> Tensor:
         """The clusters of the samples whose neighbours are known; no others are asked for."""
@@ -347,13 +347,13 @@ class SearchingClusterer(BaseDeepClusterer):
 
     @torch.inference_mode()
     def _unsupervised_scores(self, run: Run, heads: MixtureHeads) -> tuple[Tensor, Tensor]:
-        """How good each mixture is without labels, (n_heads,): how well copies tell its clusters,
-        or eq. 6 where there are no copies. And the clusters of the samples that this was found out
-        on, drawn anew, (SCORED_SAMPLES, n_heads)."""
+        """How good each mixture is without labels, (n_heads,): how well copies predict its
+        clusters, or eq. 6 where there are no copies. And the clusters of the samples that this was
+        found out on, drawn anew, (SCORED_SAMPLES, n_heads)."""
         z, z_tr = self._pairs(run)
         labels = clusters_of(heads, z)
         if z_tr is not None:
-            return self._told_by_copies(labels, clusters_of(heads, z_tr)), labels
+            return self._score_by_copies(labels, clusters_of(heads, z_tr)), labels
         scores = map(heads, z.split(INFERENCE_BATCH))
         gamma = run.module.gamma
         parts = [expected_log_density(heads.posterior(a), a, gamma) for a in scores]  # eq. 6
@@ -373,7 +373,7 @@ class SearchingClusterer(BaseDeepClusterer):
                 z_tr.append(embed(run.transform(index, x)))
         return torch.cat(z), torch.cat(z_tr) if z_tr else None
 
-    def _told_by_copies(self, labels: Tensor, labels_tr: Tensor) -> Tensor:
-        """What the clusters of samples and of their copies, (n, n_heads), tell of each other."""
+    def _score_by_copies(self, labels: Tensor, labels_tr: Tensor) -> Tensor:
+        """How well the clusters of samples and of copies, (n, n_heads), predict each other."""
         penalty = NEIGHBOR_PENALTY if self._copies() == "neighbors" else WARP_PENALTY
         return comparable_information(pair_shares(labels, labels_tr, self.n_clusters), penalty)

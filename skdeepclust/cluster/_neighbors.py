@@ -40,18 +40,18 @@ DISAGREEMENT = 1.0
 # classes in one cluster and a third in two passed for better than the three (MNIST). For tables and
 # digits either chose nearly the same starts.
 START_DISAGREEMENT = 0.5
-# Where a start is told so well, it is so many times the odds that a neighbour tells a cluster of
-# the best told one: where clusters lie apart few neighbours cross the cut of a large one, which has
-# more information where others are small. In trials, 316 draws of round blobs four to eight
-# standard deviations apart and 88 of long and of rectangular ones with a gap between them, most of
-# unequal sizes, some other start had a point of accuracy more than the one kept in 18, at half the
-# weight in 22, at twice in 15 and at none in 161. Without the bound in 12, but one start in 32 of
-# digits was another, and a worse one.
+# From this uncertainty coefficient of the best start on, the weight is so many times the odds that
+# a neighbour predicts a cluster of it: where clusters lie apart few neighbours cross the cut of a
+# large one, which has more information where others are small. In trials, 316 draws of round blobs
+# four to eight standard deviations apart and 88 of long and of rectangular ones with a gap between
+# them, most of unequal sizes, some other start had a point of accuracy more than the one kept in
+# 18, at half the weight in 22, at twice in 15 and at none in 161. Without the bound in 12, but one
+# start in 32 of digits was another, and a worse one.
 NEARLY_APART, WEIGHT_OF_ODDS = 0.96, 0.1
-# Clusters of which a neighbour's tells so much of what a sample's has to tell lie apart. In trials
-# blobs of 80 and 20 beside 800 had .99 and 1, with the large one cut and these united .92 and less;
-# classes and what else was found had .94 to .98 on radiology images, .82 to .94 on digits and 5,000
-# of MNIST, and .97 and less on tables.
+# Clusters with this uncertainty coefficient lie apart. In trials blobs of 80 and 20 beside 800 had
+# .99 and 1, with the large one cut and these united .92 and less; classes and what else was found
+# had .94 to .98 on radiology images, .82 to .94 on digits and 5,000 of MNIST, and .97 and less on
+# tables.
 APART = 0.98
 # Clusters with less of an equal share than this are outliers.
 LEAST_SHARE = 0.03
@@ -122,7 +122,7 @@ def neighbor_copies(
 
 
 class NeighborInformation:
-    """What the cluster of a sample and that of a neighbour tell of each other, in nats.
+    """How well the cluster of a sample and that of a neighbour predict each other, in nats.
 
     ``I(c; c') - β H(c | c')`` of :func:`~skdeepclust.objectives.comparable_information`, the copy
     of a sample being one of its nearest others. β, the weight of disagreement, is the question's:
@@ -147,7 +147,7 @@ class NeighborInformation:
     ):
         self.X, self.beside = X, beside
         self._neighbors: Tensor | None = None
-        # What takes their place where those in X would speak against the clusters that others tell.
+        # What takes their place where those in X would speak against clusters seen by others.
         self.replacement: Tensor | None = None
         if chosen is not None:
             self.chosen = chosen
@@ -200,9 +200,9 @@ class NeighborInformation:
             return 0.0
         return comparable_information(self.joint(labels, n_clusters), disagreement).item()
 
-    def told(self, labels: Tensor, n_clusters: int) -> float:
-        """How much of what a sample's cluster has to tell a neighbour's tells, from 0 to 1; 0 with
-        clusters that are empty or outliers."""
+    def uncertainty_coefficient(self, labels: Tensor, n_clusters: int) -> float:
+        """Theil's U, ``I(c; c') / H(c)``: the share of the uncertainty about a sample's cluster
+        that a neighbour's takes away, from 0 to 1; 0 with clusters that are empty or outliers."""
         if len(self.chosen) < 2:
             return 0.0
         joint = self.joint(labels, n_clusters)

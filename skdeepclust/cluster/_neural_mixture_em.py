@@ -39,17 +39,18 @@ from ._phases import (
 from ._projections import separated_clusters
 from ._revival import revive_empty
 from ._run import Run
-from ._start import principal_start, whitened_start
+from ._start_in_data import principal_start, whitened_start
 
 # The paper's γ and the batch size that it belongs to.
 GAMMA, GAMMA_BATCH = 5.0, 128
 # Training steps and epochs that "auto" stands for, after a search and where clusters are given.
 TRAINING = {"steps": 350, "at_least": 0, "at_most": 40}
 GIVEN_TRAINING = {"steps": 700, "at_least": 0, "at_most": 80}
-# Share of what copies could tell, log K, up to which a search among images has found nothing. In
+# Share of its upper bound, log K, up to which the score by copies says that a search among images
+# has found nothing. In
 # trials, pictures in uneven light or of many colours, it was .05 and less where the clusters were
 # at chance, and .23 and more where there was something in them.
-LITTLE_TOLD = 0.15
+LITTLE_INFORMATION = 0.15
 
 
 def score_bound(n: float) -> float:
@@ -553,7 +554,7 @@ class NeuralMixtureEM(SearchingClusterer):
 
     def _given_clusters(self, run: Run) -> Tensor | None:
         """Those of vectors along principal components; of images such as lie apart, since warps
-        that nobody asked for may undo what tells them."""
+        that nobody asked for may blur what separates them."""
         rows, information, n_clusters = run.rows, run.information, self.n_clusters
         of_vectors = self._copies() == "neighbors"
         if not of_vectors and self.augment != "auto":
@@ -566,11 +567,11 @@ class NeuralMixtureEM(SearchingClusterer):
         return None if found is None else found.to(run.device)
 
     def _look_elsewhere(self, run: Run) -> None:
-        """Of images: take clusters that neither warps nor pixels tell, where there are such."""
+        """Of images: take clusters that neither warps nor pixels show, where there are such."""
         by_own_warps = self.augment == "auto" and self._warps()
         if "given" in run.memory or not (by_own_warps and self._takes_clusters()):
             return
-        if run.net.interrupt.asked or copies_tell(run, self.n_clusters):
+        if run.net.interrupt.asked or copies_inform(run, self.n_clusters):
             return
         X, found, information = run.rows.X, self._compared_labels(run), run.information
         start = whitened_start(found, X, self.n_clusters, run.rng, information)
@@ -700,17 +701,17 @@ def searchable(n_clusters: int, n_samples: int) -> bool:
     return 1 < n_clusters <= NeuralMixtureEM()._most_searched(n_samples)
 
 
-def copies_tell(run: Run, n_clusters: int) -> bool:
-    """Whether they tell more than a little of the clusters that a search has ended with; a single
-    cluster for all has nothing to tell."""
+def copies_inform(run: Run, n_clusters: int) -> bool:
+    """Whether the copies' clusters say more than a little about those of the samples, when a search
+    has ended; a single cluster for all says nothing."""
     history = run.history or run.net.history
     kept = max((e for e in history if "objective" in e), key=itemgetter("objective"), default=None)
-    return kept is not None and kept["score"] > LITTLE_TOLD * math.log(n_clusters)
+    return kept is not None and kept["score"] > LITTLE_INFORMATION * math.log(n_clusters)
 
 
 def borrowed_clusters(run: Run, n_clusters: int, augment: str | Callable) -> Tensor | None:
     """The clusters that NeuralMixtureEM finds for the images of another estimator's run, whose
-    restarts are then compared by the neighbours that tell these.
+    restarts are then compared by the neighbours by which these were found.
 
     Parameters
     ----------
@@ -722,7 +723,7 @@ def borrowed_clusters(run: Run, n_clusters: int, augment: str | Callable) -> Ten
     Returns
     -------
     Tensor of shape (n,), int64, or None
-        On the device. None where copies tell little of them, unless they were found elsewhere.
+        On the device. None where copies say little about them, unless they were found elsewhere.
     """
     model = NeuralMixtureEM(n_clusters, augment=augment, verbose=run.net.verbose)
     model.input_shape_ = run.rows.sample_shape
@@ -730,4 +731,4 @@ def borrowed_clusters(run: Run, n_clusters: int, augment: str | Callable) -> Ten
     with interrupt.preparing():
         found = model._run(run.rows, seed, interrupt=interrupt)
     run.information.replacement = elsewhere = found.information.replacement
-    return None if elsewhere is None and not copies_tell(found, n_clusters) else found.labels
+    return None if elsewhere is None and not copies_inform(found, n_clusters) else found.labels

@@ -1,4 +1,4 @@
-"""PreciseFeatureGAN: a generator, a critic and a classifier find the feature that tells clusters.
+"""PreciseFeatureGAN: generator, critic and classifier find the feature that separates clusters.
 
 Gan, Dong, Zhou, Gao and Dong, "Learning the Precise Feature for Cluster Assignment" (IEEE
 Transactions on Cybernetics).
@@ -48,7 +48,7 @@ from ._phases import (
 )
 from ._projections import TOLERANCE, separated_clusters, separated_groups
 from ._run import Run
-from ._start import principal_start
+from ._start_in_data import principal_start
 
 # Adam's β, as in the paper.
 BETAS = (0.5, 0.9)

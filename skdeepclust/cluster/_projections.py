@@ -15,7 +15,7 @@ from torch import Tensor
 from .._sklearn_compat import warning_filters
 from ..training import Rows
 from ._neighbors import LEAST_SHARE, NeighborInformation, affordable, by_batches
-from ._start import SMALLEST, lie_apart, pca_mixture
+from ._start_in_data import SMALLEST, lie_apart, pca_mixture
 
 # Samples to find the direction with, most components, and samples for each of them at least: in as
 # many dimensions as samples, there is a direction with gaps for any partition.

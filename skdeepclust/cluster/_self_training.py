@@ -33,12 +33,8 @@ from ._phases import resolve_epochs, steps_per_epoch, train_phase
 from ._pretraining import pretrain_end_to_end
 from ._revival import revive_empty
 from ._run import Run
-from ._start import (
-    compare_with_components,
-    compare_with_kmeans,
-    start_responsibilities,
-    whitened_start,
-)
+from ._start import start_responsibilities
+from ._start_in_data import compare_with_components, compare_with_kmeans, whitened_start
 
 # Training steps, and how many epochs they may make.
 PRETRAINING = {"steps": 1000, "at_least": 10, "at_most": 100}
@@ -214,7 +210,7 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
         self, run: Run, r: Tensor, information: NeighborInformation
     ) -> tuple[Tensor, bool]:
         """The start r in the embedding, or where "auto" is asked for a better one in the data; and
-        whether it is one that the embedding does not tell."""
+        whether it is one that the embedding does not hold."""
         if not (isinstance(self.init, str) and self.init == "auto"):
             return r, False
         X = run.rows.X
@@ -230,8 +226,8 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
     def _self_train(self, run: Run) -> None:
         module, net = run.module, run.net
         warp = make_augmentation(self.augment, run.generator)
-        # Clusters that the embedding does not tell apart are learned as they are: a target by what
-        # it tells would undo them.
+        # Clusters that the embedding does not hold are learned as they are: a target made from it
+        # would undo them.
         kept = run.memory["kept"]
         length = KEPT_TRAINING if kept else self._schedules(len(run.rows))[1]
         epochs = resolve_epochs(self.max_epochs, run, **length)

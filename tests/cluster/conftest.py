@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from skdeepclust.cluster import _neural_mixture_em, _precise_feature_gan
-from skdeepclust.cluster._start import principal_start
+from skdeepclust.cluster._start_in_data import principal_start
 
 
 @pytest.fixture

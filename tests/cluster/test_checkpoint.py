@@ -149,7 +149,7 @@ ALL_NETWORKS = {"init": "auto", "augment": "affine", "n_networks": "auto"}
 )
 def test_a_fit_that_crashed_goes_on_to_the_same_end(Estimator, params, X, tmp_path, monkeypatch):
     monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 500)  # for the time
-    monkeypatch.setattr(_mixture_search, "WELL_TOLD", 9.0)  # no network does
+    monkeypatch.setattr(_mixture_search, "WELL_PREDICTED", 9.0)  # no network does
     count = Count()
     expected = outcome(small(Estimator, callbacks=[count], **params).fit(X))
     for number in np.linspace(1, count.batches, 6).astype(int):

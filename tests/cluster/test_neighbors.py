@@ -92,15 +92,20 @@ def test_which_two_are_closest_depends_on_what_disagreement_costs():
 def test_what_a_neighbour_tells(labels, least, most):
     X, y = make_blobs([300, 60, 20, 20], 4, centers=10 * np.eye(4), random_state=0)
     labels = np.asarray(labels(y, X))
-    told = NeighborInformation(X).told(torch.as_tensor(labels), labels.max() + 1)
+    told = NeighborInformation(X).uncertainty_coefficient(torch.as_tensor(labels), labels.max() + 1)
     assert least - 1e-6 <= told <= most + 1e-6
 
 
 def test_outliers_are_no_cluster_apart():
     for few, told in ((7, 0), (8, 1)):  # of a share of .03 of a half
         X, y = make_blobs([500 - few, few], 4, centers=[[0] * 4, [50] * 4], random_state=0)
-        assert NeighborInformation(X).told(torch.as_tensor(y), 2) == pytest.approx(told)
-    assert NeighborInformation(X[:1]).told(torch.zeros(1, dtype=torch.int64), 2) == 0
+        assert NeighborInformation(X).uncertainty_coefficient(
+            torch.as_tensor(y), 2
+        ) == pytest.approx(told)
+    assert (
+        NeighborInformation(X[:1]).uncertainty_coefficient(torch.zeros(1, dtype=torch.int64), 2)
+        == 0
+    )
 
 
 @pytest.mark.parametrize("unit", [1e-30, 1e30])

@@ -518,7 +518,7 @@ def test_how_many_networks_are_trained(images, params, agreed, least, networks, 
         return agreed[(len(asked) - 1) % 5]
 
     monkeypatch.setattr(_mixture_search, "adjusted_rand_score", rand_index)
-    monkeypatch.setattr(_mixture_search, "WELL_TOLD", least)
+    monkeypatch.setattr(_mixture_search, "WELL_PREDICTED", least)
     quick = {"start_epochs": 20, "max_epochs": 1, "batch_size": 32, "random_state": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeadClusterWarning)
@@ -536,7 +536,7 @@ def test_clusterings_that_leave_most_clusters_empty_come_last():
     # By two and one clusters, sure, and by three that copies cross.
     labels = torch.stack([place % 2, 0 * place, place % 3], 1)
     labels_tr = torch.stack([place % 2, 0 * place, (place + (place % 4 == 0)) % 3], 1)
-    two, one, three = model._told_by_copies(labels, labels_tr).tolist()
+    two, one, three = model._score_by_copies(labels, labels_tr).tolist()
     lower = 4 * math.log(6)  # the range of scores
     assert two == pytest.approx(math.log(2) - lower, abs=1e-3)
     assert one == pytest.approx(-lower, abs=1e-3)
@@ -614,9 +614,9 @@ def test_joined_starts_find_classes_of_unequal_sizes(monkeypatch):
             ends.append(run.map(run.module.assign).argmax(1).numpy())
             run.memory["left_empty"] = True
 
-        def _told_by_copies(self, *sides):
+        def _score_by_copies(self, *sides):
             compared.append(sides)
-            return super()._told_by_copies(*sides)
+            return super()._score_by_copies(*sides)
 
         def _remember_start(self, run, score, n_found):
             super()._remember_start(run, score, n_found)
@@ -852,7 +852,7 @@ def test_that_joined_starts_agree_ends_no_search(images, monkeypatch):
 
     monkeypatch.setattr(_mixture_search, "SCORED_SAMPLES", 500)  # for the time
     monkeypatch.setattr(_mixture_search, "adjusted_rand_score", lambda first, other: 1)
-    monkeypatch.setattr(_mixture_search, "WELL_TOLD", 5.0)
+    monkeypatch.setattr(_mixture_search, "WELL_PREDICTED", 5.0)
     quick = {"n_starts": 8, "start_epochs": 20, "max_epochs": 1, "batch_size": 60}
     assert len(searches(Spy(3, init="random", random_state=0, **quick).fit(images))) == 3
 
@@ -882,7 +882,7 @@ def test_starts_that_agree_on_too_few_clusters_are_not_enough(images, monkeypatc
             return scores, labels.clamp(max=self.most)
 
     monkeypatch.setattr(_mixture_search, "adjusted_rand_score", lambda first, other: 1)
-    monkeypatch.setattr(_mixture_search, "WELL_TOLD", -9)
+    monkeypatch.setattr(_mixture_search, "WELL_PREDICTED", -9)
     quick = {"n_starts": 8, "start_epochs": 20, "max_epochs": 1}
     model = Spy(3, init="random", random_state=0, **quick)
     for model.most, networks in ((2, 1), (1, 3)):

@@ -17,19 +17,21 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdeepclust import DVC, StatDEC
-from skdeepclust.cluster import _neighbors, _start
+from skdeepclust.cluster import _neighbors, _start, _start_in_data
 from skdeepclust.cluster._neighbors import START_DISAGREEMENT, NeighborInformation
 from skdeepclust.cluster._start import (
     agreed_mixtures,
     best_start,
     choose_mixture,
-    compare_with_components,
-    compare_with_kmeans,
     cut_bipartite_graph,
-    pca_mixture,
-    principal_start,
     start_responsibilities,
     supports_most,
+)
+from skdeepclust.cluster._start_in_data import (
+    compare_with_components,
+    compare_with_kmeans,
+    pca_mixture,
+    principal_start,
 )
 from skdeepclust.objectives import joint_information
 
@@ -60,9 +62,9 @@ class Asked(NeighborInformation):
 
     sign, times = 1, 0
 
-    def told(self, labels, n_clusters):
+    def uncertainty_coefficient(self, labels, n_clusters):
         self.times += 1
-        return super().told(labels, n_clusters)
+        return super().uncertainty_coefficient(labels, n_clusters)
 
     def __call__(self, labels, n_clusters, disagreement):
         return self.sign * super().__call__(labels, n_clusters, disagreement)
@@ -158,7 +160,7 @@ def test_few_neighbours_cross_the_cut_of_a_large_cluster(many):
     X, y, cut = groups_in_a_row([20 * many, 20 * many, 500 * many])
     information = NeighborInformation(X)
     true, other = (torch.eye(3)[torch.from_numpy(labels)] for labels in (y, cut))
-    assert information.told(other.argmax(1), 3) > 0.97
+    assert information.uncertainty_coefficient(other.argmax(1), 3) > 0.97
     mine, theirs = (information(r.argmax(1), 3, START_DISAGREEMENT) for r in (true, other))
     assert theirs > mine
     assert best_start([true, other], 3, information) is true
@@ -169,7 +171,7 @@ def test_where_nothing_lies_apart_information_decides():
     X, y, cut = groups_in_a_row([100, 100, 2500], overlap=0.05)
     information = NeighborInformation(X)
     true, other = (torch.eye(3)[torch.from_numpy(labels)] for labels in (y, cut))
-    assert information.told(true.argmax(1), 3) < 0.9
+    assert information.uncertainty_coefficient(true.argmax(1), 3) < 0.9
     assert best_start([true, other], 3, information) is other
 
 
@@ -179,7 +181,7 @@ def test_disagreement_counts_by_the_odds_of_what_is_told_best(told, weight):
     it does among restarts."""
 
     class Information(NeighborInformation):
-        def told(self, labels, n_clusters):
+        def uncertainty_coefficient(self, labels, n_clusters):
             return told * labels[0].item()
 
         def __call__(self, labels, n_clusters, disagreement):
@@ -196,7 +198,7 @@ def test_outliers_are_no_clusters_beside_others():
     class Information:
         chosen = range(3)
 
-        def told(self, labels, n_clusters):
+        def uncertainty_coefficient(self, labels, n_clusters):
             return 0.0 if len(labels.unique()) == 1 else 0.6
 
         def __call__(self, labels, n_clusters, disagreement):
@@ -233,7 +235,7 @@ def test_what_tells_more_than_kmeans_is_kept():
 
 def test_kmeans_of_a_part_gives_all_rows_their_cluster(few_of_many_columns, monkeypatch):
     X, y = few_of_many_columns()
-    monkeypatch.setattr(_start, "SUBSET", 300)
+    monkeypatch.setattr(_start_in_data, "SUBSET", 300)
     monkeypatch.setattr(_neighbors, "inference_batch", lambda n_features: 99)
     asked = torch.eye(5)[rng().permutation(y)]
     found = compare_with_kmeans(asked, X, rng(), NeighborInformation(X)).argmax(1)
@@ -334,7 +336,7 @@ def test_the_data_are_asked_only_where_the_embedding_has_no_start(monkeypatch):
         r = torch.eye(3)[np.repeat(range(3), without)]
         found = compare_with_components(r, X, rng(), information)
         assert adjusted_rand_score(y, found.argmax(1)) == 1
-    monkeypatch.setattr(_start, "components_start", None)
+    monkeypatch.setattr(_start_in_data, "components_start", None)
     assert compare_with_components(other, X, rng(), information) is other
 
 
@@ -346,7 +348,7 @@ def test_principal_components_are_compared_where_they_are_fewer(n_columns, monke
         asked.append(information)
         return r
 
-    monkeypatch.setattr(_start, "compare_with_kmeans", spy)
+    monkeypatch.setattr(_start_in_data, "compare_with_kmeans", spy)
     X = make_blobs(90, centers=3 * np.eye(3, n_columns), cluster_std=0.1, random_state=0)[0]
     information = NeighborInformation(X)
     principal_start(X, 3, rng(), information, torch.device("cpu"))
@@ -361,7 +363,7 @@ def test_principal_components_that_lose_clusters(few_of_many_columns, monkeypatc
         return adjusted_rand_score(y, found)
 
     assert score() == 1
-    monkeypatch.setattr(_start, "compare_with_kmeans", lambda r, *_: r)
+    monkeypatch.setattr(_start_in_data, "compare_with_kmeans", lambda r, *_: r)
     assert score() < 0.98
 
 

@@ -14,10 +14,14 @@ from sklearn.metrics import adjusted_rand_score
 from skorch.callbacks import Callback
 
 from skdeepclust import DVC, NeuralMixtureEM, PreciseFeatureGAN, StatDEC
-from skdeepclust.cluster import _neighbors, _start
+from skdeepclust.cluster import _neighbors, _start, _start_in_data
 from skdeepclust.cluster._neighbors import NeighborInformation
 from skdeepclust.cluster._run import Run, copied
-from skdeepclust.cluster._start import principal_start, told_of_gaussian, whitened_start
+from skdeepclust.cluster._start_in_data import (
+    chance_coefficient,
+    principal_start,
+    whitened_start,
+)
 from skdeepclust.exceptions import DeadClusterWarning
 
 
@@ -71,7 +75,8 @@ def test_clusters_along_components_of_equal_variance(unit):
 
 def test_components_of_a_part_give_all_rows_their_cluster(monkeypatch):
     X, y = on_baselines(1)
-    monkeypatch.setattr(_start, "SUBSET", 400)
+    for module in (_start, _start_in_data):
+        monkeypatch.setattr(module, "SUBSET", 400)
     monkeypatch.setattr(_neighbors, "inference_batch", lambda n_features: 99)
     found, _ = whitened_start(cut_by_kmeans(X, 4), X, 4, rng(), as_it_is(X))
     assert adjusted_rand_score(y, found.argmax(1)) > 0.98
@@ -87,10 +92,12 @@ def test_fewer_dimensions_are_no_reason(monkeypatch, few_of_many_columns):
     """Neighbours err in fifty columns and less along twenty components, of whatever variance."""
     X, y = few_of_many_columns(1)
     information = as_it_is(X)
-    monkeypatch.setattr(_start, "SMALLEST", 0.5)
+    monkeypatch.setattr(_start_in_data, "SMALLEST", 0.5)
     labels = torch.from_numpy(y)
     z = PCA(20, whiten=True).fit_transform(X)
-    assert information.told(labels, 5) < as_it_is(z).told(labels, 5)
+    assert information.uncertainty_coefficient(labels, 5) < as_it_is(z).uncertainty_coefficient(
+        labels, 5
+    )
     assert whitened_start(labels, X, 5, rng(), information) is None
 
 
@@ -163,20 +170,20 @@ def looks_there(views, chance, n_features, monkeypatch):
     class Information:
         chosen, neighbors = torch.arange(3), "there"
 
-        def __init__(self, told):
-            self.answers = dict(zip(asked, told, strict=False))
+        def __init__(self, coefficients):
+            self.answers = dict(zip(asked, coefficients, strict=False))
 
-        def told(self, labels, n_clusters):
+        def uncertainty_coefficient(self, labels, n_clusters):
             return self.answers[str(labels)]
 
     whitened, along, data = map(Information, views)
     by_scale = iter([whitened, along])
-    monkeypatch.setattr(_start, "NeighborInformation", lambda *_, **__: next(by_scale))
+    monkeypatch.setattr(_start_in_data, "NeighborInformation", lambda *_, **__: next(by_scale))
     starts = iter([start, plain])
-    monkeypatch.setattr(_start, "start_responsibilities", lambda *_: next(starts))
-    monkeypatch.setattr(_start.KMeans, "predict", lambda *_: kmeans.numpy())
+    monkeypatch.setattr(_start_in_data, "start_responsibilities", lambda *_: next(starts))
+    monkeypatch.setattr(_start_in_data.KMeans, "predict", lambda *_: kmeans.numpy())
     monkeypatch.setattr(
-        _start, "told_of_gaussian", lambda scale, *_: chance[int((scale != 1).any())]
+        _start_in_data, "chance_coefficient", lambda scale, *_: chance[int((scale != 1).any())]
     )
     X = np.zeros((3, n_features))
     X[1, 0], X[2, 1] = 2, 1
@@ -188,11 +195,11 @@ def looks_there(views, chance, n_features, monkeypatch):
 def test_what_neighbors_tell_of_no_clusters():
     """Least where all directions are as wide; never what they tell of clusters."""
     few, all_alike = (
-        told_of_gaussian(np.array(s), 500, 4, rng()) for s in ([9, 9] + [1] * 8, [1] * 10)
+        chance_coefficient(np.array(s), 500, 4, rng()) for s in ([9, 9] + [1] * 8, [1] * 10)
     )
     assert 0.1 < all_alike < 0.4 < few < 0.9
     X, y = make_blobs(500, centers=8 * np.eye(4, 10), random_state=0)
-    assert as_it_is(X).told(torch.from_numpy(y), 4) > 0.99
+    assert as_it_is(X).uncertainty_coefficient(torch.from_numpy(y), 4) > 0.99
 
 
 def test_clouds_of_few_samples_are_drawn_more_often(monkeypatch):
@@ -202,14 +209,14 @@ def test_clouds_of_few_samples_are_drawn_more_often(monkeypatch):
         def __init__(self, Z):
             drawn.append(len(Z))
 
-        def told(self, labels, n_clusters):
+        def uncertainty_coefficient(self, labels, n_clusters):
             return len(drawn)
 
-    monkeypatch.setattr(_start, "NeighborInformation", Cloud)
-    assert told_of_gaussian(np.ones(3), 100, 2, rng()) == 3  # the mean of 1 to 5
+    monkeypatch.setattr(_start_in_data, "NeighborInformation", Cloud)
+    assert chance_coefficient(np.ones(3), 100, 2, rng()) == 3  # the mean of 1 to 5
     assert drawn == 5 * [100]
-    monkeypatch.setattr(_start, "SUBSET", 100)
-    assert told_of_gaussian(np.ones(3), 100, 2, rng()) == 6
+    monkeypatch.setattr(_start_in_data, "SUBSET", 100)
+    assert chance_coefficient(np.ones(3), 100, 2, rng()) == 6
     assert drawn == 6 * [100]
 
 
@@ -235,17 +242,17 @@ def test_classes_that_little_of_the_variance_tells(Estimator, shorter, draw):
 def test_neighbors_that_tell_them_take_the_place_of_the_others():
     X, y = on_baselines(4)
     information = NeighborInformation(X)
-    before = information.told(torch.from_numpy(y), 4)
+    before = information.uncertainty_coefficient(torch.from_numpy(y), 4)
     found = principal_start(X, 4, rng(), information, torch.device("cpu"))
     assert adjusted_rand_score(y, found) > 0.98
     assert before < 0.5
-    assert information.told(found, 4) > 0.75
+    assert information.uncertainty_coefficient(found, 4) > 0.75
 
 
 def test_a_restart_with_such_classes_is_the_better(monkeypatch):
     """Than one without: neighbours in the data would speak against them."""
     X, y = on_baselines(3)
-    search, asked = _start.whitened_start, []
+    search, asked = _start_in_data.whitened_start, []
 
     def once(*args):
         asked.append(args)
@@ -345,7 +352,7 @@ def test_when_the_mixture_looks_elsewhere(params, asked, monkeypatch):
     class Spy(NeuralMixtureEM):
         __init__ = NeuralMixtureEM.__init__
 
-        def _told_by_copies(self, labels, labels_tr):
+        def _score_by_copies(self, labels, labels_tr):
             return torch.full(labels.shape[1:], told * math.log(3))
 
         def _look_elsewhere(self, run):
