@@ -2,16 +2,16 @@
 First clustering: handwritten digits
 ====================================
 
-The 1,797 digits that scikit-learn ships are 8 x 8 pictures, here rows of 64 numbers. ``StatDEC``
-learns an embedding of them and the clusters in it at the same time. Beside it stand what one would
-otherwise reach for: k-means, and a Gaussian mixture on principal components.
+The 1,797 digits that come with scikit-learn are 8 x 8 images, here rows of 64 numbers. ``StatDEC``
+learns an embedding of them and the clusters in it at the same time. It is compared with what one
+would otherwise use: k-means, and a Gaussian mixture on principal components.
 
-Labels are used for the scores alone.
+Labels are used only for the scores.
 """
 
 # %%
-# The data, and three estimators with the same face
-# -------------------------------------------------
+# The data, and three estimators with the same interface
+# ------------------------------------------------------
 from pathlib import Path
 from time import perf_counter
 
@@ -61,9 +61,9 @@ for name, accuracy, nmi, ari, seconds in rows:
 # %%
 # What was learned
 # ----------------
-# Left, the ten-dimensional embedding on its first two principal components, one colour a cluster,
-# with the centres. Middle, what the decoder makes of each centre: the model's idea of the cluster.
-# Right, the losses: first reconstruction alone, then both parts of the objective.
+# Left: the ten-dimensional embedding on its first two principal components, one colour for each
+# cluster, with the centres. Middle: what the decoder makes of each centre, the model's idea of the
+# cluster. Right: the losses, first of reconstruction only, then of both parts of the objective.
 model = methods["StatDEC"]
 plane = PCA(n_components=2).fit(model.transform(X))
 points, centers = plane.transform(model.transform(X)), plane.transform(model.cluster_centers_)

@@ -4,10 +4,10 @@ Which of them? Three kinds of data, six methods
 
 No method is best everywhere. Each row below is a data set, each column a method: two from
 scikit-learn, and the four of this package. Trainings are short and there is one run of each, so
-that small differences mean nothing; the guide has a
-:doc:`decision tree </choosing>` from longer ones.
+small differences mean nothing; the guide has a
+:doc:`decision tree </choosing>`, made from longer ones.
 
-Labels are used for the scores alone.
+Labels are used only for the scores.
 """
 
 # %%
@@ -37,8 +37,8 @@ data = {
 # %%
 # The methods
 # -----------
-# Small networks for small data, and some four hundred steps of the GAN. Pictures have their shape
-# told, where a method has a use for it.
+# Small networks for small data, and some four hundred steps of the GAN. Methods for images are
+# given the shape of the digits.
 short = {"hidden_dims": (64, 64), "pretrain_epochs": 20, "max_epochs": 10}
 
 
@@ -78,8 +78,8 @@ ax.set_title("Accuracy after matching clusters and classes")
 plt.show()
 
 # %%
-# Round groups are found by all, and by a Gaussian mixture in no time. The column with gaps is lost
-# on who goes by distances. ``StatDEC`` and ``DVC`` cluster their embeddings by many mixtures of
-# several components at first, ``NeuralMixtureEM`` the columns themselves, and all find it; so does
-# ``PreciseFeatureGAN``, which looks for such a column. Of digits ``NeuralMixtureEM`` and
-# ``PreciseFeatureGAN`` are told that they are pictures.
+# All methods find round groups, a Gaussian mixture at once. Methods based on distances miss the
+# column with gaps. ``StatDEC`` and ``DVC`` start from many mixtures of several components in their
+# embeddings, ``NeuralMixtureEM`` from such mixtures of the columns themselves, and all three find
+# it; so does ``PreciseFeatureGAN``, which looks for such a column. For the digits, only
+# ``NeuralMixtureEM`` and ``PreciseFeatureGAN`` know that they are images.

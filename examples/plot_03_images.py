@@ -3,18 +3,18 @@ Images: the copies are what the method knows
 ============================================
 
 ``NeuralMixtureEM`` clusters pictures without an autoencoder: a picture and a transformed copy of it
-are to have the same cluster. ``augment`` says what the copies are, and nothing else tells the
-method what images are about. So it is the first parameter to think of. Here are the digits 1, 4, 6
-and 9, of which the last two are the same thing for whoever turns the page.
+are to have the same cluster. ``augment`` says what the copies are, and nothing else informs the
+method about images. So it is the first parameter to think about. Here are the digits 1, 4, 6 and
+9, of which the last two are the same thing if you turn the page.
 
-Labels are used for the scores alone.
+Labels are used only for the scores.
 """
 
 # %%
 # Four ways to make a copy
 # ------------------------
-# None at all; one of the nearest neighbours in its place; the picture turned, shifted and sheared a
-# little, which is the default for images; and one that is wrong for digits: upside down.
+# None at all; one of the nearest neighbours; the image slightly turned, shifted and sheared, which
+# is the default for images; and a copy that is wrong for digits: upside down.
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -68,7 +68,7 @@ bottom.invert_yaxis()
 plt.show()
 
 # %%
-# Told that upside down is the same, the network puts 6 and 9 together.
+# If upside down is the same, the network puts 6 and 9 together.
 print("pictures in cluster 0, 1, 2 and 3")
 for name in ("warp", "upside down"):
     for digit in (1, 4, 6, 9):
@@ -77,7 +77,7 @@ for name in ("warp", "upside down"):
 # %%
 # Prototypes, and the samples that fit best
 # -----------------------------------------
-# There is no decoder to ask what a cluster looks like, but one can climb the cluster's score from
-# noise. On pictures as coarse as these that gives no more than where ink counts.
+# There is no decoder to show what a cluster looks like, but one can climb the cluster's score from
+# noise. On images as coarse as these, that shows no more than where ink counts.
 PrototypesDisplay.from_estimator(models["warp"], images, random_state=0).plot()
 plt.show()

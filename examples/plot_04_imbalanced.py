@@ -6,7 +6,7 @@ A method that expects clusters of equal size cuts large ones up and puts small o
 are five groups of 300 to 50 points. ``prior`` is what ``NeuralMixtureEM`` expects: equal shares,
 shares that it estimates, or ("auto", the default) as the data decide.
 
-Labels are used for the scores alone.
+Labels are used only for the scores.
 """
 
 # %%
@@ -40,11 +40,11 @@ plt.show()
 # %%
 # Digits, of which one is ten times as frequent as another
 # --------------------------------------------------------
-# Round groups are no more than an illustration: KMeans has no trouble with them. On pictures of
-# digits the shares matter for all. ``per_class_recall`` says what part of each class its cluster
-# holds: with equal shares the frequent digits are cut up. But of the three rarest digits two are
-# found by none: what is gained is gained on the frequent ones. Warnings tell of clusters that lost
-# all their samples, and the model has fewer than ten in the end.
+# Round groups are only an illustration: KMeans has no trouble with them. On images of digits the
+# shares matter for all. ``per_class_recall`` says what part of each class its cluster
+# holds: with equal shares the frequent digits are cut up. But two of the three rarest digits are
+# found by neither: the gain is on the frequent ones. Warnings say when clusters lose all their
+# samples, so that the model has fewer than ten in the end.
 images, digit = load_digits(return_X_y=True)
 images, digit = make_imbalanced(images, digit, ratio=10, random_state=0)
 mixture = NeuralMixtureEM(10, n_networks=1, input_shape=(1, 8, 8), random_state=0)  # in seconds

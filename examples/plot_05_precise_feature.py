@@ -4,15 +4,15 @@ The precise feature: one pixel of sixty-four
 
 The first pixel of every handwritten digit is set to one of three greys, drawn at random. It is the
 one feature whose values fall into exactly three groups, and it has nothing to do with the digit.
-Whoever goes by distances does not see it: one pixel in sixty-four, while strokes come and go in all
-the others.
+Methods based on distances do not see it: it is one pixel in sixty-four, while strokes come and go
+in all the others.
 
-``PreciseFeatureGAN`` asks another question: by which number can samples be generated one cluster
-after another, so that a classifier is never in doubt? First it looks for a direction of the data
-along which groups lie apart (``init``); generator, critic and classifier go on from
-there.
+``PreciseFeatureGAN`` asks another question: which feature can a generator be told to produce, so
+that a classifier is never in doubt which cluster was asked for? It first looks for a direction of
+the data along which groups are well separated (``init``); generator, critic and classifier continue
+from there.
 
-The truth is used for the scores alone.
+The truth is used only for the scores.
 """
 
 # %%
@@ -49,7 +49,7 @@ for name, labels in found.items():
 # %%
 # What each sees
 # --------------
-# Two pictures from every cluster, the pixel framed; k-means puts pixels of all greys together.
+# Two images from every cluster, with the pixel framed; k-means puts pixels of all greys together.
 figure, axes = plt.subplots(2, 6, figsize=(9, 3.6), layout="constrained")
 for row, name in zip(axes, ("KMeans", "PreciseFeatureGAN"), strict=True):
     for cluster, pair in enumerate(row.reshape(3, 2)):

@@ -2,10 +2,10 @@
 Generating: new images of each cluster
 ======================================
 
-``DVC`` clusters the embedding of a variational autoencoder. What it has learned can be drawn from:
-each row below is a cluster, and none of its pictures is one of the data.
+``DVC`` clusters the embedding of a variational autoencoder, and can generate from what it has
+learned: each row below is a cluster, and none of its images is one of the data.
 
-Labels are used for the scores alone.
+Labels are used only for the scores.
 """
 
 # %%
@@ -43,7 +43,7 @@ plt.show()
 # %%
 # What the model finds strange
 # ----------------------------
-# ``score_samples`` is the evidence lower bound: the log-density of a picture is at least this.
-# Pictures with their rows in another order have the same ink, but were never seen.
+# ``score_samples`` is the evidence lower bound: the log-density of an image is at least this.
+# Images with their rows in another order have the same ink, but the model has never seen any.
 shuffled = X[:, :, np.random.RandomState(0).permutation(8)]
 print(f"digits: {model.score(X):.1f} nats, with shuffled rows: {model.score(shuffled):.1f} nats")

@@ -2,18 +2,18 @@
 Pipelines and grid search: estimators like any other
 ====================================================
 
-Two things that one does with any scikit-learn estimator: put a scaler in front, and search over
+Two things that you do with any scikit-learn estimator: put a scaler in front, and search over
 parameters. The wines of ``load_wine`` have thirteen columns, in units from hundredths to thousands.
 
-Labels are used for the scores alone.
+Labels are used only for the scores.
 """
 
 # %%
 # A scaler in front
 # -----------------
-# The network divides all columns by *one* number, so that units remain what they are: here proline,
-# which reaches more than a thousand, would drown all others. On so few and so plain data
-# KMeans, once it has the scaler too, is about as good, and much quicker.
+# The network divides all columns by *one* number, so units matter: here proline, which reaches more
+# than a thousand, would drown all the others. On data as few and simple as these, KMeans is about
+# as good once it has the scaler too, and much faster.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.cluster import KMeans
@@ -46,16 +46,16 @@ plt.show()
 # %%
 # The embedding as a table
 # ------------------------
-# Columns of a pandas table have names, and so have those of the embedding.
+# Columns of a pandas table have names, and so do those of the embedding.
 model = make_pipeline(StandardScaler(), small).set_output(transform="pandas")
 print(model.fit_transform(X).head(3))
 
 # %%
 # A search without labels
 # -----------------------
-# Parameters of a step have its name in front. ``silhouette_scorer`` asks how far apart the clusters
-# of held-out samples lie in the model's own embedding, and needs no ``y``. That is not how well
-# they match classes: below it prefers the narrowest embedding, and ARI does not.
+# Parameters of a step have its name in front. ``silhouette_scorer`` measures how well separated the
+# clusters of held-out samples are in the model's own embedding, and needs no ``y``. That is not how
+# well they match classes: below it prefers the narrowest embedding, and ARI does not.
 search = GridSearchCV(
     make_pipeline(StandardScaler(), small),
     {"statdec__latent_dim": [2, 5, 10], "statdec__clustering_weight": [0.1, 0.5]},

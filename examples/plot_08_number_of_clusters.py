@@ -2,11 +2,11 @@
 How many clusters? A search without labels
 ==========================================
 
-The estimators do not say how many clusters there are. One can fit several numbers and ask of each
-how far apart its clusters lie, on samples that were not in training. Here are pictures of the
-digits 0 to 4: five is the answer, if classes are what one has in mind.
+The estimators do not say how many clusters there are. But you can fit several numbers, and measure
+how well separated the clusters of each are, on samples that were not in training. Here are images
+of the digits 0 to 4: five is the answer, if classes are what you have in mind.
 
-Labels are used for the scores alone.
+Labels are used only for the scores.
 """
 
 # %%
@@ -36,10 +36,10 @@ print(f"chosen: {search.best_params_}, accuracy {clustering_accuracy(y, labels):
 # %%
 # The whole curve
 # ---------------
-# A clear top says more than where it is: on a flat curve the maximum is a matter of chance. The
-# network is trained to make its clusters look apart, whatever their number, so that values are high
-# everywhere; and the top may be one beside the number of classes, where one class looks like two.
-# Warnings of clusters that lost all their samples are another sign: there are too many.
+# Look at the whole curve, not only at its top: on a flat curve the maximum is a matter of chance.
+# The network is trained to make its clusters look separate, whatever their number, so values are
+# high everywhere; and the top may be one beside the number of classes, if one class looks like two.
+# Warnings of clusters that lost all their samples are another sign that there are too many.
 silhouettes = search.cv_results_["mean_test_score"]
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 ax.plot(numbers, silhouettes, "o-")

@@ -2,15 +2,15 @@
 Saving, loading, and going on after a crash
 ===========================================
 
-A fitted model goes to a file, and comes back the same to the bit. A training that takes long keeps
-a checkpoint: when the process dies, the same call goes on where the file was written, and ends as
+A fitted model goes to a file, and comes back the same to the bit. A long training keeps a
+checkpoint: if the process dies, the same call goes on from where the file was written, and ends as
 it would have ended.
 """
 
 # %%
 # Save and load
 # -------------
-# The file holds tensors and JSON. Nothing in it runs when it is read, as a pickle could.
+# The file holds tensors and JSON. Unlike a pickle, it runs nothing when it is read.
 import tempfile
 from pathlib import Path
 

@@ -7,10 +7,10 @@ of ``NeuralMixtureEM`` returns a backbone, which maps samples to ``latent_dim`` 
 ``StatDEC`` and ``DVC`` return an autoencoder with ``encode`` and ``decode``. It is called in
 ``fit``, so that cloning, pipelines and grid search work as with any other parameter.
 
-Here are waves of four kinds, each beginning anywhere in its period. Where it begins is nothing to
-go by, which KMeans does not know and a dense network has to learn.
+Here are waves of four kinds, each beginning anywhere in its period. Where it begins means nothing,
+which KMeans does not know and a dense network has to learn.
 
-Labels are used for the scores alone.
+Labels are used only for the scores.
 """
 
 # %%
@@ -37,9 +37,9 @@ waves += 0.2 * rng.standard_normal(waves.shape)
 # %%
 # The factory
 # -----------
-# Convolutions that go round, and the maximum over the period, which does not depend on where it
-# begins. Signals come as images of one row, (n, 1, 1, length), so that copies can be made by a
-# function of a batch: here it begins elsewhere.
+# Circular convolutions, and the maximum over the period, which does not depend on where it begins.
+# Signals come as images of one row, (n, 1, 1, length), so that copies can be made by a function of
+# a batch: here one that lets the wave begin elsewhere.
 def make_backbone(input_shape, latent_dim):
     def convolution(n_in, n_out):
         layer = nn.Conv1d(n_in, n_out, 7, padding=3, padding_mode="circular")
@@ -73,8 +73,8 @@ labels = {
 }
 
 # %%
-# Who finds the kinds
-# -------------------
+# Which method finds the kinds
+# ----------------------------
 # Five waves of each cluster, one above the other.
 figure, axes = plt.subplots(3, 4, figsize=(9, 7), layout="constrained")
 for row, (name, found) in zip(axes, labels.items(), strict=True):

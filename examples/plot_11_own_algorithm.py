@@ -5,7 +5,7 @@ Your own algorithm: a subclass of the base
 ``BaseDeepClusterer`` validates, seeds, restarts, trains in phases, and predicts. An algorithm
 writes a module, which says what a sample's embedding and its soft assignment are, and how to train
 it.
-Here is deep k-means: an autoencoder whose embedding is drawn to the nearest of K centres.
+Here is deep k-means: an autoencoder whose embedding is pulled to the nearest of K centres.
 
 What the base class asks of a subclass may still change.
 ``CONTRIBUTING.md`` says how an algorithm joins the package.

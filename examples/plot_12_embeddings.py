@@ -2,18 +2,18 @@
 Clustering precomputed embeddings
 =================================
 
-Photographs, texts and sounds are best embedded by a network that was trained on millions of them,
-and the embeddings clustered: they are vectors like others. The stand-in here is small: a classifier
-trained on labelled digits 0 to 7 embeds other pictures of all ten digits. Two of these it has never
-seen, as a large network has never seen your classes.
+Photographs, texts and sounds are best embedded by a network that was trained on millions of them;
+the embeddings are then clustered like any other vectors. The stand-in here is small: a classifier
+trained on labelled digits 0 to 7 embeds other images of all ten digits. It has never seen two of
+them, as a large network has never seen your classes.
 
-Labels of the pictures that are clustered are used for the scores alone.
+Labels of the images that are clustered are used only for the scores.
 """
 
 # %%
 # A pretrained network
 # --------------------
-# Its last hidden layer is the embedding. Length seldom means anything in embeddings, so that each
+# Its last hidden layer is the embedding. The length of an embedding seldom means anything, so each
 # is divided by its own.
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,9 +41,9 @@ def embed(pictures):
 # %%
 # The same clusterers on pixels and on embeddings
 # -----------------------------------------------
-# The embedding helps every one of them. So begin with the quickest; ``NeuralMixtureEM``, which goes
-# by many mixtures and nearest neighbours where samples are vectors, is a second opinion, and here
-# the better one.
+# The embedding helps every one of them, so begin with the fastest. ``NeuralMixtureEM``, which
+# clusters vectors by many mixtures and nearest neighbours, is a second opinion, and here the better
+# one.
 methods = {
     "KMeans": KMeans(10, n_init=10, random_state=0),
     "GaussianMixture": GaussianMixture(10, reg_covar=1e-3, random_state=0),

@@ -6,7 +6,7 @@ A network as a mixture model: densities in the plane
 densities of the clusters. With two features they can be drawn. Normalising the scores over the
 batch is what keeps clusters apart; without it training puts all samples into a few, or into one.
 
-Labels are used for the scores alone.
+Labels are used only for the scores.
 """
 
 # %%
@@ -27,8 +27,8 @@ X, y = make_blobs(3000, centers=centers, cluster_std=0.8, random_state=0)
 # %%
 # With and without normalised scores
 # ----------------------------------
-# One start and EM alone, as in section 8.1 of the paper. A cluster that has lost all its samples is
-# started anew; a warning tells of those that end without any, and here that is the point.
+# One start and EM only, as in section 8.1 of the paper. A cluster that has lost all its samples is
+# started anew; a warning says how many end without any, which is the point here.
 settings = {
     "n_starts": 1,
     "augment": None,

@@ -46,7 +46,7 @@ plt.show()
 # %%
 # A callback of your own
 # ----------------------
-# It is told of every phase, epoch, batch and gradient, and the history has what was recorded so
+# It is called at every phase, epoch, batch and gradient, and the history has what was recorded so
 # far. ``KeyboardInterrupt`` is skorch's way to end a training from within: the estimator is fitted
 # with what was learned so far.
 class StopWhenFewMove(Callback):

@@ -28,8 +28,8 @@ EXPECTED = (ValueError, OSError, ImportError, FloatingPointError)
 OPTIONS = {"n_clusters": "--n-clusters", "random_state": "--seed", "device": "--device"}
 
 DATA_HELP = (
-    "a folder of images or one image, a .npy or .npz file of numpy, or a .csv or .parquet table "
-    "whose columns are features, in their units"
+    "a folder of images or one image, a NumPy .npy or .npz file, or a .csv or .parquet table of "
+    "features, which are taken as they are: bring them to one scale first"
 )
 
 
@@ -62,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def add(name: str, command, text: str) -> argparse.ArgumentParser:
-        part = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+        part = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         part.set_defaults(command=command)
         return part
 
@@ -73,10 +73,10 @@ def make_parser() -> argparse.ArgumentParser:
             action="append",
             default=[],
             metavar="COLUMN",
-            help="a column of a table that is no feature; may be given again",
+            help="leave this column of a table out; repeatable",
         )
         part.add_argument("--device", default="auto", help="auto, cpu, cuda, ... (default: auto)")
-        part.add_argument("--force", action="store_true", help="replace files that are there")
+        part.add_argument("--force", action="store_true", help="overwrite existing files")
 
     def add_model(part: argparse.ArgumentParser) -> None:
         part.add_argument("model", metavar="MODEL", help=f"a {MODEL} that fit wrote")
@@ -85,7 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
             action="append",
             default=[],
             metavar="MODULE:NAME",
-            help="code of your own that the model names and may import; may be given again",
+            help="code of your own that the model needs and may import; repeatable",
         )
 
     fit = add("fit", run_fit, "learn clusters, and write labels, model and report")
@@ -98,9 +98,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("--n-clusters", type=int, default=8, metavar="K", help="default: 8")
     fit.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where to write")
-    fit.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    fit.add_argument("--seed", type=int, default=0, help="seed for everything random (default: 0)")
     fit.add_argument(
-        "--image-size", type=_image_size, metavar="HxW", help="bring images to this size: 64, 48x64"
+        "--image-size",
+        type=_image_size,
+        metavar="HxW",
+        help="resize images, for example to 64 or 48x64",
     )
     fit.add_argument(
         "--set",
@@ -108,9 +111,9 @@ def make_parser() -> argparse.ArgumentParser:
         default=[],
         type=_assignment,
         metavar="NAME=VALUE",
-        help="any other parameter of the method, as max_epochs=50; may be given again",
+        help="any other parameter of the method, such as max_epochs=50; repeatable",
     )
-    fit.add_argument("--no-report", action="store_true", help="write labels and model alone")
+    fit.add_argument("--no-report", action="store_true", help="write only labels and model")
 
     predict = add("predict", run_predict, "assign samples to the clusters of a model, as CSV")
     add_model(predict)
@@ -123,7 +126,12 @@ def make_parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--out", type=Path, default=Path(REPORT), metavar="FILE", help=f"default: {REPORT}"
     )
-    report.add_argument("--view", choices=("pca", "tsne", "umap"), default="pca")
+    report.add_argument(
+        "--view",
+        choices=("pca", "tsne", "umap"),
+        default="pca",
+        help="how the embedding is drawn in the plane (default: pca)",
+    )
     return parser
 
 
