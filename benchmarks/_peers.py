@@ -45,7 +45,7 @@ def pca_mixture(n_clusters, seed):
 
 
 def whitened_kmeans(n_clusters, seed):
-    """What one takes who knows that large variances tell nothing."""
+    """What one takes who knows that large variances mean nothing."""
     return make_pipeline(_PCA(20, whiten=True, random_state=seed), kmeans(n_clusters, seed))
 
 

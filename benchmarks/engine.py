@@ -314,18 +314,22 @@ def table() -> None:
         "",
         "Made by `python -m benchmarks tables` from the files that `python -m benchmarks engine` "
         "and `python -m benchmarks.precise_feature_gan speed` write. Medians, ours and the other "
-        "in alternation; the ratio is ours by the other's, with the range of single pairs. Of "
-        "seconds less is better, of steps a second more. Beside ours against ClustPy stands a bare "
-        "loop of the same training, without standardisation and scale of the embedding, history, "
-        "callbacks and a way back: what there is to be gained at most. Compiled by `torch.compile` "
-        "such a step took .84 to .92 of its time on networks of 32 units, after up to 41 seconds "
-        "of compiling; the clustering loss with its gradient in closed form instead of autograd's "
-        "took 227 microseconds for 263, of a step of some 1,300 (trials). An Adam that calls the "
-        "private fused kernel of torch itself, an embedding without its map and fewer operations "
-        "in the kernel of the assignments took an epoch on digits from .77 and .68 of ClustPy's to "
-        ".59 and .53, and fits of small tables to .94 to .97 of their time (trials): too little to "
-        "reach into what torch may change. PreciseFeatureGAN with copies settles in its last "
-        "fifth, without the classifier's gradient on fakes; the plain loop does not.",
+        "in alternation; the ratio is ours to the other's, with the range over single pairs. Fewer "
+        "seconds are better, and more steps a second.",
+        "",
+        "- Beside ours against ClustPy stands a **bare loop** of the same training, without "
+        "standardisation, scaling of the embedding, history, callbacks and states to go back to: "
+        "the most that could be gained.",
+        "- What was tried to come nearer to it (trials). With `torch.compile` a step took .84 "
+        "to .92 of its time on networks of 32 units, after up to 41 seconds of compiling. The "
+        "gradient of the clustering loss in closed form took 227 microseconds where autograd "
+        "takes 263, of a step of some 1,300. An Adam that calls torch's private fused kernel "
+        "itself, an embedding without its map and fewer operations in the kernel of the "
+        "assignments took an epoch on digits from .77 and .68 of ClustPy's to .59 and .53, and "
+        "fits of small tables to .94 to .97 of their time: too little to depend on what torch "
+        "may change.",
+        "- PreciseFeatureGAN with copies settles in its last fifth, without the classifier's "
+        "gradient on fakes; the plain loop does not.",
     ]
     for title, against, unit, record, ours, other in (
         ("A bare torch loop, on MNIST", "bare loop", "seconds", bare, "ours_s", "bare_s"),

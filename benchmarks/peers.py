@@ -261,21 +261,26 @@ def table() -> None:
         "# Our estimators beside what one would pick instead",
         "",
         "Made by `python -m benchmarks tables` from the files in `peers`. Median (min to max) "
-        "over seeds, each run in a process of its own; default settings; mean recall per class, "
-        "and the recall of the rarest class. ClustPy's methods and the bare autoencoder have "
-        "StatDEC's dense network and its batch size for that (on five sets of images StatDEC "
-        "itself has convolutions, and batches of at most 128), up to 2.1 times as many steps of "
-        "pretraining (of tables of up to 300 rows, and of ORL, as many) and, on all of MNIST, "
-        "15 and 10 epochs where it has 10 and 4, at ClustPy's rates; one row there has DEC with "
-        "10 and 6 (shorter), one also with StatDEC's rate, in the joint phase twenty times "
-        "ClustPy's. UMAP runs without a seed, which would make it run in one thread. What "
-        "HDBSCAN takes for noise counts as one more cluster. Embedded is by a small network "
-        "that was trained on the classes of CIFAR-10's training images, each vector of length "
-        "1. Fruit, ALOI, stick figures and coloured letters come with ClustPy; classes are all "
-        "combinations of their labels. From penguins on, tables are those of packages of R. "
-        "Where runs are missing (ALOI, tissues), scikit-learn's GaussianMixture ended with an "
-        "error. Memory: the peak above what was held before the fit. "
-        f"Seconds with {EARLIER} are of an earlier day than the others.",
+        "over seeds, each run in a process of its own, with default settings.",
+        "",
+        "- **Recall** is the mean over classes, and that of the rarest class. **MiB** is the peak "
+        "memory above what was held before the fit.",
+        f"- **Seconds** with {EARLIER} are of an earlier day than the others.",
+        "- **ClustPy's methods and the bare autoencoder** have StatDEC's dense network and the "
+        "batch size that it has with it. (On five sets of images StatDEC itself has convolutions, "
+        "in batches of at most 128.) They have up to 2.1 times its steps of pretraining, and as "
+        "many on tables of up to 300 rows and on ORL. On all of MNIST they have 15 and 10 epochs, "
+        "at ClustPy's rates, where StatDEC has 10 and 4. One row there is DEC with 10 and 6 "
+        "(shorter), and one such with StatDEC's rate, which in the joint phase is twenty times "
+        "ClustPy's.",
+        "- **UMAP** runs without a seed, since with one it would use a single thread. What "
+        "**HDBSCAN** takes for noise counts as one more cluster.",
+        "- **Embedded** data come from a small network that was trained on the classes of "
+        "CIFAR-10's training images; each vector is scaled to length 1.",
+        "- Fruit, ALOI, stick figures and coloured letters come with ClustPy; their classes are "
+        "all combinations of their labels. From penguins on, tables come from packages of R.",
+        "- Where runs are missing (ALOI, tissues), scikit-learn's GaussianMixture ended with an "
+        "error.",
         "",
     ]
     for name in DATA:

@@ -170,7 +170,7 @@ def data_sets(group: str, names: Iterable[str], methods_in_order: Iterable[str])
 
 
 def told() -> str:
-    """What ours gain by being told what does not change a picture; the others cannot be told."""
+    """What ours gain by an augment that says what does not change a picture."""
     records = load(recipes.BENCH.name)
     lines = [
         f"| pictures | `augment=` | best of the others | {' | '.join(peers.OURS)} |",

@@ -151,7 +151,7 @@ def measure(recipes, seeds):
 
 
 def nuisance(seeds):
-    """What varies most tells nothing of the classes."""
+    """What varies most has nothing to do with the classes."""
     measure(NUISANCE, seeds)
 
 
@@ -165,7 +165,7 @@ def pictures(seeds):
 
 
 def told(seeds):
-    """Our estimators, told what does not change a picture, which no other here can be."""
+    """Our estimators with the augment that says what does not change a picture."""
     for seed, (name, augment) in itertools.product(seeds, TOLD.items()):
         BENCH.measure_ours(name, seed, *PICTURES[name](seed), augment=augment)
 

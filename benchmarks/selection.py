@@ -186,11 +186,11 @@ def table() -> None:
         "## Does the score that `n_init` chooses by go with accuracy?",
         "",
         "Rank correlation with accuracy over runs, on scikit-learn's digits unless another set is "
-        "named: of the score, `restart_scores_`; of what the clusters of samples and of their "
-        "neighbours in the data tell of each other (the score itself but for NeuralMixtureEM's, "
-        "which of images is what copies tell and twice that); of the silhouette in the embedding; "
-        "of the last loss, negative. The last column is the median accuracy of the best of five "
-        "runs by the score.",
+        "named. Score: `restart_scores_`. Neighbours: how well the clusters of samples and of "
+        "their neighbours in the data predict each other, which is the score itself except for "
+        "NeuralMixtureEM on images, whose score is that of copies and twice that of neighbours. "
+        "Silhouette: in the embedding. Loss: the last one, negative. The last column is the median "
+        "accuracy of the best of five runs by the score.",
         "",
         "| estimator | runs | score | neighbours | silhouette | loss | median ACC | "
         "median of the best of five |",
@@ -213,10 +213,10 @@ def table() -> None:
         "",
         "## Which of three networks?",
         "",
-        "NeuralMixtureEM, one network a run: mean ACC (and tenth percentile) of the best of any "
-        "three runs: by the score of the best start; of the end; by the first and twice the "
-        "second; by what neighbours tell in the end; by the score of the end and twice that, as "
-        "it does; and by accuracy itself.",
+        "NeuralMixtureEM, one network in each run: mean ACC (and tenth percentile) of the best of "
+        "any three runs, chosen by the score of the best start; by that of the end; by the first "
+        "and twice the second; by neighbours in the end; by the score of the end and twice the "
+        "neighbours', as the estimator does; and by accuracy itself.",
         "",
         "| estimator | runs | start | end | start, end | neighbours | end, neighbours | accuracy |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
