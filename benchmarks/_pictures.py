@@ -6,7 +6,7 @@ Every recipe takes a seed and gives images (n, C, H, W), float32, and their clas
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import center_of_mass, gaussian_filter, map_coordinates, shift
 from scipy.special import expit
 
 from ._data import classes, digit_images, planes_of_light
@@ -44,6 +44,15 @@ def digits_anywhere(seed, side=12):
     for frame, digit, (down, right) in zip(frames, X, places, strict=True):
         frame[:, down : down + 8, right : right + 8] = digit
     return frames, y
+
+
+def centred_digits(seed):
+    """The same, each moved so that its ink has its centre in the middle of the frame."""
+    images, y = digits_anywhere(seed)
+    middle = (np.array(images.shape[2:]) - 1) / 2
+    moves = [(0, *(middle - center_of_mass(image[0]))) for image in images]
+    pairs = zip(images, moves, strict=True)
+    return np.stack([shift(image, move, order=1) for image, move in pairs]), y
 
 
 def pairs_of_digits(seed, n=3000, lefts=5):

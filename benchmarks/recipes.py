@@ -133,6 +133,7 @@ PICTURES = {
     "of digits in colours, bright on dark": _pictures.coloured_digits(0.5, 0.5),
     "of digits in any colour on any": _pictures.coloured_digits(0, 1),
     "of digits anywhere": _pictures.digits_anywhere,
+    "of digits anywhere, centred": _pictures.centred_digits,
     "of two digits, fifty classes": _pictures.pairs_of_digits,
     "textures": _pictures.textures,
     "bent scans": _pictures.scans,
