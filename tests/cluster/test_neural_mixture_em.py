@@ -681,7 +681,7 @@ def test_a_last_network_begins_with_clusters_along_components(params, begins, mo
             if settled:
                 run.memory["settled"] = True
 
-        def _told_in_all(self, run, score, n_found):
+        def _score_by_all(self, run, score, n_found):
             return (1.0, 3.0, 2.0, 0.0)[len(trained)]
 
         def _step(self, run, heads, index, x, given=None):
@@ -739,7 +739,7 @@ def test_a_last_network_of_many_clusters_keeps_to_them(batch_size, keeps, monkey
             super()._cluster(run)
             backbones.append(next(run.module.backbone.parameters()).detach().clone())
 
-        def _told_in_all(self, run, score, n_found):
+        def _score_by_all(self, run, score, n_found):
             return float(len(backbones))  # the last is the best
 
         def _step(self, run, heads, index, x, taught=None):
