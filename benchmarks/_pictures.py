@@ -50,9 +50,8 @@ def centred_digits(seed):
     """The same, each moved so that its ink has its centre in the middle of the frame."""
     images, y = digits_anywhere(seed)
     middle = (np.array(images.shape[2:]) - 1) / 2
-    moves = [(0, *(middle - center_of_mass(image[0]))) for image in images]
-    pairs = zip(images, moves, strict=True)
-    return np.stack([shift(image, move, order=1) for image, move in pairs]), y
+    centred = [shift(x, (0, *(middle - center_of_mass(x[0]))), order=1) for x in images]
+    return np.stack(centred), y
 
 
 def pairs_of_digits(seed, n=3000, lefts=5):

@@ -366,14 +366,14 @@ class BaseDeepClusterer(
     def _validate_training_data(self, X, device: torch.device) -> Rows:
         array, image_shape = self._as_array(X, reset=True)
         n, d = array.shape
-        seen_as = resolve_image_shape(self.input_shape, image_shape, array.shape)
+        as_images = resolve_image_shape(self.input_shape, image_shape, array.shape)
         if n < self.n_clusters:
             raise ValueError(
                 f"n_samples={n} < n_clusters={self.n_clusters}; lower n_clusters or add samples"
             )
         # What the user gives: they differ where the rows of a table fold into images.
         self._sample_shape = image_shape or (d,)
-        self._image_shape = seen_as
+        self._image_shape = as_images
         is_image = self._image_shape is not None
         if isinstance(getattr(self, "resolution", None), Integral):
             require_images(f"resolution={self.resolution!r}", self._image_shape or (d,))

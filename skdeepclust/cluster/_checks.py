@@ -113,7 +113,7 @@ def is_frame(X) -> bool:
 
 
 def faulty_columns(table) -> str | None:
-    """Which columns are no numbers, or else have gaps, where there are such."""
+    """What to say of columns that are no numbers, or else of those with gaps; None without any."""
     words, gaps = [], []
     for name in table.columns:
         column = table[name]

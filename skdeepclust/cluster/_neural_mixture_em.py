@@ -47,9 +47,8 @@ GAMMA, GAMMA_BATCH = 5.0, 128
 TRAINING = {"steps": 350, "at_least": 0, "at_most": 40}
 GIVEN_TRAINING = {"steps": 700, "at_least": 0, "at_most": 80}
 # Share of its upper bound, log K, up to which the score by copies says that a search among images
-# has found nothing. In
-# trials, pictures in uneven light or of many colours, it was .05 and less where the clusters were
-# at chance, and .23 and more where there was something in them.
+# has found nothing. In trials, pictures in uneven light or of many colours, it was .05 and less
+# where the clusters were at chance, and .23 and more where there was something in them.
 LITTLE_INFORMATION = 0.15
 
 
@@ -240,13 +239,13 @@ class NeuralMixtureEM(SearchingClusterer):
         Networks, trained one after another from ``n_starts`` mixtures each; the one with the best
         unsupervised objective is kept. "auto" is 1 if copies are neighbours, if there are none, or
         if a single mixture begins. Else it is at most 3, and ends as soon as a network does well:
-        its best mixtures agree on n_clusters clusters, and in the end the information between the
-        clusters of samples and of copies is at least .7 of log(n_clusters), its upper bound. If
-        none of the three does, and ``init="auto"``, a fourth follows: its one mixture first learns
-        the clusters that vectors would keep to, and continues by its own posterior, or keeps to
-        them where ``batch_size`` is less than 5 n_clusters. With ``prior="auto"`` and warped copies
-        the networks after one that left clusters empty begin with 2 n_clusters (if a batch holds
-        five samples of each) and merge them.
+        its best mixtures agree on n_clusters clusters, and in the end its score by copies (see
+        Notes) is at least .7 of log(n_clusters), the upper bound. If none of the three does, and
+        ``init="auto"``, a fourth follows: its one mixture first learns the clusters that vectors
+        would keep to, and continues by its own posterior, or keeps to them where ``batch_size`` is
+        less than 5 n_clusters. With ``prior="auto"`` and warped copies the networks after one that
+        left clusters empty begin with 2 n_clusters, or with so many that a batch holds five samples
+        of each if that is fewer, and merge them.
     start_epochs : int >= 1 or "auto", default='auto'
         Epochs on each network before its best mixture goes on. "auto" makes 350 training steps, a
         part of an epoch where there are so many samples, but at most 40 epochs.
