@@ -103,6 +103,8 @@ class Bench:
                 lines += _shift_table(shifted)
             if watched := [r for r in rows if "course" in r]:
                 lines += _course_table(watched)
+            if generated := [r for r in rows if "energy" in r]:
+                lines += _generated_table(generated)
         write_table(self.name, lines, records)
 
 
@@ -172,6 +174,21 @@ def _course_table(rows) -> list[str]:
         "",
         f"At the end, means over batches of 100, as the authors' script has it: {within}.",
     ]
+    return [*lines, ""]
+
+
+def _generated_table(rows) -> list[str]:
+    lines = [
+        "Energy distance between the samples that are generated for a cluster and its own, as a "
+        "share of the mean distance between two of the latter; the median cluster:",
+        "",
+        "| method | distance |",
+        "| --- | ---: |",
+    ]
+    for method in dict.fromkeys(r["method"] for r in rows):
+        lines += [
+            f"| {method} | {spread([r['energy'] for r in rows if r['method'] == method], 3)} |"
+        ]
     return [*lines, ""]
 
 

@@ -1,7 +1,8 @@
 """PreciseFeatureGAN's benchmarks.
 
 ``python -m benchmarks.precise_feature_gan ring | artifact | unequal_artifact | images |
-uniformity | uniformity_mnist | defaults | copies | longer | course | orl | speed | table``
+uniformity | uniformity_mnist | defaults | copies | steps | few_dimensions | longer | course |
+orl | speed | table``
 
 ORL is read from ``orl.npz`` in the folder that the environment variable SKDEEPCLUST_DATA names.
 Each run is one file in ``benchmarks/results/precise_feature_gan``; one that is there is not run
@@ -11,6 +12,7 @@ again.
 from __future__ import annotations
 
 import json
+import math
 import resource
 import subprocess
 import sys
@@ -19,22 +21,32 @@ from time import perf_counter
 import numpy as np
 import torch
 import torch.nn.functional as F
-from sklearn.datasets import load_digits
+from scipy.spatial.distance import cdist, pdist
+from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.metrics.cluster import contingency_matrix
+from sklearn.preprocessing import scale
 from skorch.callbacks import Callback
 
 from skdeepclust import PreciseFeatureGAN, StatDEC
 from skdeepclust.cluster._neighbors import N_NEIGHBORS
-from skdeepclust.cluster._precise_feature_gan import FEW_DIMENSIONS, MANY_DIMENSIONS, N_PAIRS
+from skdeepclust.cluster._precise_feature_gan import (
+    N_PAIRS,
+    NOISE_DIM,
+    OUR_GAME,
+    PAPERS_GAME,
+    SETTLING,
+)
 from skdeepclust.datasets import fetch_mnist, make_artifact, make_gaussian_ring, make_imbalanced
 from skdeepclust.metrics import uniformity_index
 from skdeepclust.networks import make_gan
 from skdeepclust.training import map_rows
 
+from . import blobs
 from ._bench import Bench
 from ._data import digit_images, flat, orl
 from ._peers import kmeans, pca_mixture
 from ._record import device, machine, results, scores, versions
+from .peers import DATA
 
 BENCH = Bench("precise_feature_gan", "PreciseFeatureGAN")
 
@@ -193,6 +205,77 @@ def copies(seeds):
             BENCH.measure("copies, digits", f"augment = {augment}", estimator, seed, images, y)
 
 
+def energy(estimator, X):
+    """How far samples that are generated for a cluster are from its own: their energy distance
+    (Székely and Rizzo, 2013), as a share of the mean distance between two of its own; the median
+    cluster."""
+    generated, of = estimator.sample(250 * estimator.n_clusters)
+    made, real, shares = flat(generated), flat(X), []
+    for cluster in range(estimator.n_clusters):
+        a, b = real[estimator.labels_ == cluster][:250], made[of == cluster]
+        if min(len(a), len(b)) > 1:
+            within = pdist(a).mean()
+            shares.append((2 * cdist(a, b).mean() - within - pdist(b).mean()) / within)
+    return float(np.median(shares))
+
+
+STEPS = (500, 1_000, 2_000, 8_000)
+
+
+def steps(seeds):
+    """From a start: what is found and what is generated, by the generator's steps."""
+    sets = {
+        "iris": (scale(load_iris().data), load_iris().target),
+        "wine": (scale(load_wine().data), load_wine().target),
+        "breast cancer": (scale(load_breast_cancer().data), load_breast_cancer().target),
+        "digits": load_digits(return_X_y=True),
+        "digits, images": digit_images(),
+    }
+    for seed in seeds:
+        for name, (X, y) in sets.items():
+            for n in STEPS:
+                per_epoch = len(X) / OUR_GAME.batch_size
+                epochs = round(n / (1 - SETTLING) / per_epoch)
+                estimator = gan(seed, int(y.max()) + 1, max_epochs=epochs)
+                BENCH.measure(
+                    f"steps from a start, {name}",
+                    f"{n:,} steps",
+                    estimator,
+                    seed,
+                    X,
+                    y,
+                    energy=lambda estimator=estimator, X=X: energy(estimator, X),
+                )
+
+
+def few_dimensions(seeds):
+    """Fewer dimensions than clusters, from a start: the default and the paper's game."""
+    for seed in seeds:
+        sets = {
+            "ring": make_gaussian_ring(10_000, random_state=seed),
+            "seven blobs in the plane": blobs.drawn(seed, *blobs.LAYOUTS["815 to 33 in 7, plane"]),
+            "eight blobs in 4 columns": blobs.drawn(
+                seed, [400, 200, 100, 50, 50, 25, 25, 25], 4, most=30
+            ),
+            **{name: DATA[name].load(seed) for name in ("olive oils, 572 × 8", "fruit, 105 × 6")},
+        }
+        for name, (X, y) in sets.items():
+            per_epoch = math.ceil(len(X) / (PAPERS_GAME.critic_steps * PAPERS_GAME.batch_size))
+            papers = PAPERS_GAME._asdict() | {"augment": None, "noise_dim": 2}
+            papers["max_epochs"] = round(papers.pop("steps") / per_epoch)
+            for method, params in (("default", {}), ("the paper's game", papers)):
+                estimator = gan(seed, int(y.max()) + 1, **params)
+                BENCH.measure(
+                    f"few dimensions, {name}",
+                    method,
+                    estimator,
+                    seed,
+                    X,
+                    y,
+                    energy=lambda estimator=estimator, X=X: energy(estimator, X),
+                )
+
+
 def longer(seeds):
     """All of MNIST by the game alone, in twice the default's steps."""
     X, y = fetch_mnist()
@@ -269,12 +352,12 @@ def faces(seeds):
 # ------------------------------------------------------------------ speed
 
 
-def plain_loop(network, game, X, n_clusters, steps, batch_size, seed, copies):
+def plain_loop(network, game, noise_dim, X, n_clusters, steps, batch_size, seed, copies):
     """The same networks, written straight down: nothing shared, losses read at every step."""
     torch.manual_seed(seed)
     X = X.to(device())
     shape, wasserstein = X.shape[1:], game.adversarial_loss == "wasserstein"
-    networks = make_gan(network, shape, n_clusters + game.noise_dim, n_clusters)
+    networks = make_gan(network, shape, n_clusters + noise_dim, n_clusters)
     G, D, C = (each.to(device()) for each in networks)
     opt_g, opt_d, opt_c = (
         torch.optim.Adam(n.parameters(), 1e-3, betas=(0.5, 0.9)) for n in (G, D, C)
@@ -285,7 +368,7 @@ def plain_loop(network, game, X, n_clusters, steps, batch_size, seed, copies):
 
     def fake():
         codes = torch.randint(n_clusters, (batch_size,), device=X.device)
-        noise = torch.randn(batch_size, game.noise_dim, device=X.device)
+        noise = torch.randn(batch_size, noise_dim, device=X.device)
         return codes, G(torch.cat([F.one_hot(codes, n_clusters).float(), noise], 1))
 
     for _ in range(steps):
@@ -332,13 +415,12 @@ def plain_loop(network, game, X, n_clusters, steps, batch_size, seed, copies):
         loss.item()
 
 
-PAPERS, OURS = FEW_DIMENSIONS._replace(noise_dim=4), MANY_DIMENSIONS
-# Networks, what they play, shapes of samples, steps of the generator to time, and copies.
+# Networks, what they play, noise, shapes of samples, steps of the generator to time, and copies.
 TIMED = {
-    "vectors of 2": ("mlp", PAPERS, (2,), 200, None),
-    "vectors of 64, one step of each": ("mlp", OURS, (64,), 500, None),
-    "the same with copies": ("mlp", OURS, (64,), 500, "neighbors"),
-    "images of 28 x 28": ("cnn", PAPERS, (1, 28, 28), 12, None),
+    "vectors of 2": ("mlp", PAPERS_GAME, 4, (2,), 200, None),
+    "vectors of 64, one step of each": ("mlp", OUR_GAME, NOISE_DIM, (64,), 500, None),
+    "the same with copies": ("mlp", OUR_GAME, NOISE_DIM, (64,), 500, "neighbors"),
+    "images of 28 x 28": ("cnn", PAPERS_GAME, 4, (1, 28, 28), 12, None),
 }
 SPEED_BATCH = 128
 
@@ -370,7 +452,7 @@ def speed(seeds):
 
 def one(who, name, seed):
     """One measurement, in this process; prints it as JSON."""
-    network, game, shape, steps, augment = TIMED[name]
+    network, game, noise_dim, shape, steps, augment = TIMED[name]
     per_step = SPEED_BATCH * game.critic_steps  # samples that the critic sees
     X = np.random.RandomState(0).standard_normal((per_step * steps, *shape)).astype(np.float32)
 
@@ -388,12 +470,13 @@ def one(who, name, seed):
                 init="random",
                 augment=augment,
                 max_epochs=1,
+                noise_dim=noise_dim,
                 **played | {"batch_size": SPEED_BATCH},
             )
             return model.fit(X[: n * per_step]).history_[-1, "dur"]
         start = perf_counter()
         data, copies = torch.from_numpy(X), augment is not None
-        plain_loop(network, game, data, 8, n, SPEED_BATCH, seed, copies)
+        plain_loop(network, game, noise_dim, data, 8, n, SPEED_BATCH, seed, copies)
         return perf_counter() - start
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -414,6 +497,8 @@ if __name__ == "__main__":
             "uniformity_mnist": (uniformity_mnist, 3),
             "defaults": (defaults, 3),
             "copies": (copies, 3),
+            "steps": (steps, 3),
+            "few_dimensions": (few_dimensions, 3),
             "longer": (longer, 1),
             "course": (course, 1),
             "orl": (faces, 3),

@@ -55,44 +55,41 @@ BETAS = (0.5, 0.9)
 
 
 class Game(NamedTuple):
-    """How the three play: parameters of the same names; then the generator's steps, and as how many
-    epochs they may come."""
+    """How the three play: parameters of the same names, and the generator's steps."""
 
     adversarial_loss: str
     classification_weight: float
-    noise_dim: int
     critic_steps: int
     classifier_steps: int
     batch_size: int
     steps: int
-    most_epochs: int
 
 
-# What "auto" stands for. First for data of fewer dimensions than clusters, where gaps are narrow to
-# a critic that has had few steps or whose slope is held to 0.
-FEW_DIMENSIONS = Game(
+# What "auto" stands for. The paper's where there are fewer dimensions than clusters, and no start:
+# gaps are narrow there to a critic that has had few steps or whose slope is held to 0.
+PAPERS_GAME = Game(
     adversarial_loss="wasserstein",
     classification_weight=10.0,
-    noise_dim=2,
     critic_steps=5,
     classifier_steps=4,
     batch_size=128,
     steps=500,
-    most_epochs=200,
 )
-MANY_DIMENSIONS = Game(
+OUR_GAME = Game(
     adversarial_loss="nonsaturating",
     classification_weight=1.0,
-    noise_dim=16,
     critic_steps=1,
     classifier_steps=1,
     batch_size=64,
     steps=8_000,
-    most_epochs=1_000,
 )
-# The most steps where there is a start: the clusters are those of 8,000 on blobs, among digits and
-# on iris, and what is generated of blobs comes as near.
-STEPS_FROM_START = 2_000
+# The most passes over the data that these steps may take.
+MOST_EPOCHS = 1_000
+# Normal numbers beside the cluster, and where at most so many features are fewer than clusters.
+NOISE_DIM, PLANE = 16, 2
+# The most steps where there is a start: for vectors the clusters are those of twice as many, and
+# what is generated comes about as near. Images that are generated are worse in fewer.
+STEPS_FROM_START = {"vectors": 1_000, "images": 2_000}
 
 # Real samples that the classifier sees in a step beside a copy of each. In as few as 64 the shares
 # of ten clusters are mostly chance.
@@ -237,7 +234,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         before them for images of more than 32 pixels.
     noise_dim : int >= 0 or "auto", default='auto'
         Standard normal numbers beside the cluster, which say what a sample looks like within it.
-        "auto" is 16, but 2 for fewer features than clusters.
+        "auto" is 16, but 2 for one or two features and more clusters than these.
     noise_rise : float in [0, 1], default=0.0
         Share of the training in which the noise grows from nothing to its full size. If clusters
         are well separated, each number first finds one of them, and none covers two later. But if
@@ -260,25 +257,25 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         What critic and generator train on. "wasserstein" is the paper's (eq. 5). "nonsaturating" is
         Goodfellow's: the critic's value is the log-odds that a sample is real, and its slope is
         held to 0 at the data [2]_. "auto" is "nonsaturating", but "wasserstein" for fewer features
-        than clusters.
+        than clusters where there is no start.
     penalty_weight : float >= 0, default=1.0
         λ, the weight of the critic's gradient penalty; of "nonsaturating", half of it is.
     classification_weight : float >= 0 or "auto", default='auto'
         η, the weight of the classifier's loss in the generator's, at the start. "auto" is 1, but
-        10, as in the paper, for fewer features than clusters.
+        10, as in the paper, for fewer features than clusters where there is no start.
     weight_growth : float >= 1, default=1.2
         What η is multiplied by every ``growth_interval`` steps of the generator.
     growth_interval : int >= 1 or None, default=None
         τ; None leaves η as it is.
     critic_steps : int >= 1 or "auto", default='auto'
         Steps of the critic for each of the generator. "auto" is 1, but 5, as in the paper, for
-        fewer features than clusters.
+        fewer features than clusters where there is no start.
     classifier_steps : int >= 1 or "auto", default='auto'
         Steps of the classifier for each of the generator, on the samples that the critic saw.
-        "auto" is 1, but 4, as in the paper, for fewer features than clusters.
+        "auto" is 1, but 4, as in the paper, for fewer features than clusters where there is no
+        start.
     init : {"auto", "projection", "random"}, default='auto'
-        Groups that the classifier is also taught, with fewer features than clusters by a weight
-        that falls from 1 to 0:
+        Groups that the classifier is also taught:
 
         - "random": none. Generator and classifier begin from nothing, as in the paper;
         - "projection": well separated groups, in the shares of ``cluster_prior``. They are those
@@ -303,9 +300,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         :class:`NeuralMixtureEM` knows, and a callable on batches (n, C, H, W), warp the sample;
         "warped_neighbors" warps one of its neighbours by "strong_affine". The generated samples
         that the classifier learns from go through the same warp. "auto" is "warped_neighbors" for
-        images and "neighbors" for others, but None for fewer features than clusters, and where
-        ``init`` found groups along a single direction, which copies need not share. None, as in
-        most of the paper: no copies.
+        images and "neighbors" for others. It is None where ``init`` found groups along a single
+        direction, which copies need not share, and for fewer features than clusters where there is
+        no start. None, as in most of the paper: no copies.
     consistency : {"information", "kl"}, default='information'
         The loss on pairs of a real sample and its copy, 256 a step: ``H(c | c') +
         KL(c ‖ cluster_prior)`` of their clusters, which is smallest if the answers are certain,
@@ -317,11 +314,12 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         the clusters of a start, alone, while the generator plays on.
     max_epochs : int >= 1 or "auto", default='auto'
         Passes over the data. A step of the generator takes ``critic_steps * batch_size`` samples;
-        "auto" makes 8,000 such steps, from a start 2,000, but at most 1,000 passes; for fewer
-        features than clusters 500 and 200. Where the classifier settles a quarter more.
+        "auto" makes at most 1,000 passes: 8,000 such steps, from a start 2,000 for images and 1,000
+        for vectors; without a start 500 for fewer features than clusters. Where the classifier
+        settles a quarter more.
     batch_size : int >= 2 or "auto", default='auto'
         Samples per step of each network; drawn anew from smaller data. "auto" is 64, but 128 for
-        fewer features than clusters.
+        fewer features than clusters where there is no start.
     lr : float, default=0.001
         Learning rate of the three Adams.
     lr_decay : {"cosine", "constant"} or int, default='cosine'
@@ -388,10 +386,10 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     ``score_samples`` is the critic's value: how much like the data a sample looks. It is comparable
     within one fit alone.
 
-    With the default training it suits data of few dimensions, and data of any dimension in which
-    one feature has gaps. It clusters other tables and images as NeuralMixtureEM does, from whose
-    clusters it starts, in up to three times the time for images and twenty for tables. What it adds
-    are samples of each cluster and a critic.
+    With the default training it suits data of any dimension in which one feature has gaps. It
+    clusters other tables and images as NeuralMixtureEM does, from whose clusters it starts, in up
+    to six times the time for images and fourteen for tables. What it adds are samples of each
+    cluster and a critic.
 
     Where there is a start, it is most of the result. In a short training generator and critic by
     themselves do not find one pixel of 64, but keep it where the start has found it; and with
@@ -523,7 +521,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
     # ------------------------------------------------------------------ the method
 
     def _build_module(self, run: Run) -> PreciseFeatureModule:
-        is_image, rows, noise_dim = len(self.input_shape_) == 3, run.rows, self._game().noise_dim
+        is_image, rows, noise_dim = len(self.input_shape_) == 3, run.rows, self._noise_dim()
         return PreciseFeatureModule(
             standardize_rows(rows, per_channel=is_image),
             make_gan(
@@ -541,15 +539,26 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             else (-math.inf, math.inf),
         )
 
-    def _game(self) -> Game:
-        few = few_dimensions(self.input_shape_, self.n_clusters)
-        given = {name: getattr(self, name, "auto") for name in Game._fields}
-        return (FEW_DIMENSIONS if few else MANY_DIMENSIONS)._replace(
-            **{name: value for name, value in given.items() if value != "auto"}
-        )
+    def _few_dimensions(self) -> bool:
+        return few_dimensions(self.input_shape_, self.n_clusters)
+
+    def _alone_in_few(self, run: Run) -> bool:
+        return self._few_dimensions() and "start" not in run.memory
+
+    def _noise_dim(self) -> int:
+        if self.noise_dim != "auto":
+            return self.noise_dim
+        in_the_plane = self._few_dimensions() and math.prod(self.input_shape_) <= PLANE
+        return PLANE if in_the_plane else NOISE_DIM
 
     def _resolve_batch_size(self, n: int) -> int:
-        return int(self._game().batch_size)
+        return OUR_GAME.batch_size if self.batch_size == "auto" else int(self.batch_size)
+
+    def _game(self, run: Run) -> Game:
+        given = {name: getattr(self, name, "auto") for name in Game._fields}
+        return (PAPERS_GAME if self._alone_in_few(run) else OUR_GAME)._replace(
+            **{name: value for name, value in given.items() if value != "auto"}
+        )
 
     def _given_shares(self) -> Tensor:
         return cluster_shares("cluster_prior", self.cluster_prior, self.n_clusters)
@@ -568,7 +577,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         unknown = isinstance(self.cluster_prior, str) and self.cluster_prior == "auto"
         # In fewer dimensions than clusters names by a single direction stand in the way of samples
         # that have to pass each other.
-        few = few_dimensions(self.input_shape_, self.n_clusters)
+        few = self._few_dimensions()
         with run.net.progress_line("groups apart"):
             start = separated_clusters(
                 run.rows, shares, run.information, run.rng, of_any_shares=unknown
@@ -609,9 +618,10 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     def _play(self, run: Run) -> None:
         """Algorithm 1."""
-        module, net, game = run.module, run.net, self._game()
+        module, net, game = run.module, run.net, self._game(run)
+        batch_size = int(game.batch_size)
         # A batch of the engine is what one step of the generator takes.
-        batch_size, net.batch_size = net.batch_size, game.critic_steps * net.batch_size
+        net.batch_size = game.critic_steps * batch_size
         augment = self._copies(run)
         warp = self._make_warp(run, augment)
         draw_pairs = self._make_pairs(run, augment, warp)
@@ -621,8 +631,11 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             "classifier": (module.classifier, game.classifier_steps),
         }
         share = 1 - SETTLING if draw_pairs and self._settles() else 1.0  # of the game
-        wanted = min(game.steps, STEPS_FROM_START) if "start" in run.memory else game.steps
-        steps, most = (round(n / share) for n in (wanted, game.most_epochs))
+        wanted = game.steps
+        if "start" in run.memory:
+            kind = "images" if len(self.input_shape_) == 3 else "vectors"
+            wanted = min(wanted, STEPS_FROM_START[kind])
+        steps, most = (round(n / share) for n in (wanted, MOST_EPOCHS))
         epochs = resolve_epochs(self.max_epochs, run, steps=steps, at_least=1, at_most=most)
         n_steps = epochs * steps_per_epoch(run)
         played = math.ceil(share * n_steps)
@@ -635,9 +648,6 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             for name, (_, each) in networks.items()
         }
         memory = run.remember(step=0, entropy=torch.zeros(()))
-        # In few dimensions generated samples come near enough to the data to teach by themselves,
-        # and where the start does as well they are drawn past the data; in many it is forgotten.
-        fades = few_dimensions(self.input_shape_, self.n_clusters)
 
         def step(index: Tensor, x: Tensor) -> dict[str, Tensor]:
             number = memory["step"]
@@ -653,7 +663,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             places, past, settling = index[part], min(1.0, number / played), number >= played
             taught = pairs = None
             if "start" in memory:
-                taught = real, sent(memory["start"][places], x.device), 1 - past if fades else 1.0
+                taught = real, sent(memory["start"][places], x.device)
             if draw_pairs is not None:
                 pairs = *draw_pairs(settling), past * self.consistency_weight
             for codes, fake in itertools.islice(itertools.cycle(fakes), game.classifier_steps):
@@ -674,13 +684,13 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
                 epochs=epochs,
             )
         )
-        self._warn_of_divergence(net.history)
+        self._warn_of_divergence(net.history, game)
 
     def _copies(self, run: Run) -> str | Callable | None:
         """``augment``, resolved."""
         if self.augment != "auto":
             return self.augment
-        if few_dimensions(self.input_shape_, self.n_clusters) or run.memory.get("feature"):
+        if self._alone_in_few(run) or run.memory.get("feature"):
             return None
         return "warped_neighbors" if len(self.input_shape_) == 3 else "neighbors"
 
@@ -755,7 +765,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         """Eq. 5, or Goodfellow's with the penalty at real samples."""
         value = run.module.value
         # What the penalty is taken at has a pass of its own: its gradient is one of these alone.
-        if self._game().adversarial_loss == "wasserstein":
+        if self._game(run).adversarial_loss == "wasserstein":
             real_value, fake_value = value(torch.cat([real, fake])).chunk(2)
             share = sent(torch.rand(len(real), generator=run.generator), real.device)
             between = interpolate(real, fake, share).requires_grad_()
@@ -776,12 +786,12 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         run: Run,
         codes: Tensor,
         fake: Tensor,
-        taught: tuple[Tensor, Tensor, float] | None,
+        taught: tuple[Tensor, Tensor] | None,
         pairs: tuple[Tensor, Tensor, float] | None,
         settling: bool,
     ) -> dict[str, Tensor]:
-        """Eq. 6, which is only looked at while it settles; beside it, each with its weight, the
-        groups of real samples where there was a start, and the same answer for their copies."""
+        """Eq. 6, which is only looked at while it settles; beside it the groups of real samples
+        where there was a start, and with a weight the same answer for their copies."""
         classifier = run.module.classifier
         with torch.set_grad_enabled(not settling):
             logits = classifier(fake)
@@ -791,9 +801,9 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             "fake_accuracy": (logits.argmax(1) == codes).float().mean(),
         }
         if taught is not None:
-            real, groups, weight = taught
+            real, groups = taught
             losses["start"] = F.cross_entropy(classifier(real), groups)
-            loss = loss + weight * losses["start"]
+            loss = loss + losses["start"]
         if pairs is not None:
             real, copy, weight = pairs
             log_p, log_q = classifier(torch.cat([real, copy])).log_softmax(1).chunk(2)
@@ -809,7 +819,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     def _generator_step(self, run: Run, step: int, n: int, noise_scale: float) -> dict[str, Tensor]:
         """Eq. 7; critic and classifier only pass the gradient on."""
-        module, game = run.module, self._game()
+        module, game = run.module, self._game(run)
         weight = game.classification_weight
         if self.growth_interval is not None:
             weight = staircase(weight, self.weight_growth, self.growth_interval, step)
@@ -825,7 +835,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
 
     # ------------------------------------------------------------------ the end
 
-    def _warn_of_divergence(self, history) -> None:
+    def _warn_of_divergence(self, history, game: Game) -> None:
         """Fig. 2 (d, f): the critic's distance grows late, while the classifier is sure."""
         if not history:
             return
@@ -835,7 +845,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         ]
         sure = np.mean(history[-size:, "fake_accuracy"])
         tiny = 1.0  # log-odds, which a critic has of good samples too
-        if self._game().adversarial_loss == "wasserstein":
+        if game.adversarial_loss == "wasserstein":
             tiny = 0.05 * math.sqrt(math.prod(self.input_shape_))  # noise of a distance near 0
         if means[-1] > DIVERGENCE * max(min(means), tiny) and sure > SURE:
             warnings.warn(

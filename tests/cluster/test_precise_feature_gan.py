@@ -18,7 +18,12 @@ from torch import nn
 
 from skdeepclust import NeuralMixtureEM, PreciseFeatureGAN
 from skdeepclust.cluster._neural_mixture_em import borrowed_clusters
-from skdeepclust.cluster._precise_feature_gan import PreciseFeatureModule, frozen
+from skdeepclust.cluster._precise_feature_gan import (
+    OUR_GAME,
+    PAPERS_GAME,
+    PreciseFeatureModule,
+    frozen,
+)
 from skdeepclust.cluster._run import Run
 from skdeepclust.datasets import make_artifact, make_gaussian_ring
 from skdeepclust.exceptions import DeadClusterWarning, GeneratorDivergenceWarning
@@ -137,7 +142,7 @@ def test_frozen_lets_go_when_it_fails():
 
 
 def test_a_training_from_a_start_is_shorter():
-    X = make_blobs(640, centers=3, n_features=5, cluster_std=0.5, random_state=0)[0]
+    X = make_blobs(640, centers=3, n_features=64, cluster_std=0.5, random_state=0)[0]
     epochs = []
 
     class First(Callback):
@@ -145,10 +150,10 @@ def test_a_training_from_a_start_is_shorter():
             epochs.append(net.phase_epochs_)
             raise KeyboardInterrupt  # skorch's way to end the training
 
-    for init in ("projection", "random"):
-        PreciseFeatureGAN(3, init=init, callbacks=[First()], random_state=0).fit(X)
+    for data, init in ((X, "projection"), (X.reshape(-1, 1, 8, 8), "projection"), (X, "random")):
+        PreciseFeatureGAN(3, init=init, callbacks=[First()], random_state=0).fit(data)
     # In whose last fifth the classifier settles.
-    assert epochs == [2_000 / 0.8 / 10, 8_000 / 0.8 / 10]
+    assert epochs == [1_000 / 0.8 / 10, 2_000 / 0.8 / 10, 8_000 / 0.8 / 10]
 
 
 def test_vectors_without_a_precise_feature_start_from_clusters(started):
@@ -455,7 +460,7 @@ def test_copies_of_images_are_warped_neighbours(images, monkeypatch):
         torch.testing.assert_close(a, 1 - b, atol=1e-3, rtol=0)
 
 
-def test_auto_copies_are_neighbours_but_beside_a_start_and_in_few_dimensions():
+def test_auto_copies_are_neighbours_but_beside_one_feature_and_alone_in_few_dimensions():
     rng = np.random.RandomState(0)
     noise = 0.5 + 0.25 * rng.standard_normal((200, 4))
     marked, _ = make_artifact(noise, random_state=0)
@@ -466,8 +471,8 @@ def test_auto_copies_are_neighbours_but_beside_a_start_and_in_few_dimensions():
         (noise, {"augment": None}, (True, False)),
         (noise[:, :2], {"init": "projection"}, (False, False)),
         (noise[:, :2], {"init": "projection", "augment": "neighbors"}, (False, True)),
-        (noise[:, :2], {}, (True, False)),
-        (noise[:, :2], {"augment": "neighbors"}, (True, True)),
+        (noise[:, :2], {}, (True, True)),
+        (noise[:, :2], {"augment": None}, (True, False)),
         (marked, {}, (True, False)),
         (marked, {"augment": "neighbors"}, (True, True)),
         (marked, {"init": "random"}, (False, True)),
@@ -577,29 +582,27 @@ def test_divergence_is_told(blobs):
         return History({"distance": d, "fake_accuracy": accuracy} for d in distances)
 
     with pytest.warns(GeneratorDivergenceWarning, match="lower noise_dim or lr"):
-        model._warn_of_divergence(history(5.0, 1.0))
+        model._warn_of_divergence(history(5.0, 1.0), OUR_GAME)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model._warn_of_divergence(history(1.2, 1.0))
-        model._warn_of_divergence(history(5.0, 0.5))
+        model._warn_of_divergence(history(1.2, 1.0), OUR_GAME)
+        model._warn_of_divergence(history(5.0, 0.5), OUR_GAME)
 
 
-@pytest.mark.parametrize(
-    ("adversarial_loss", "tiny"), [("nonsaturating", 1.0), ("wasserstein", 0.05 * 5**0.5)]
-)
-def test_a_distance_near_nothing_may_double(blobs, adversarial_loss, tiny):
+@pytest.mark.parametrize(("game", "tiny"), [(OUR_GAME, 1.0), (PAPERS_GAME, 0.05 * 5**0.5)])
+def test_a_distance_near_nothing_may_double(blobs, game, tiny):
     """In log-odds, or as a share of the norm of samples of 5 features."""
-    model = small(adversarial_loss=adversarial_loss).fit(blobs[0])
+    model = small().fit(blobs[0])
 
     def history(end):
         return History({"distance": d, "fake_accuracy": 1.0} for d in [0.0] * 90 + [end] * 10)
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model._warn_of_divergence(history(1.9 * tiny))
+        model._warn_of_divergence(history(1.9 * tiny), game)
     with pytest.warns(GeneratorDivergenceWarning):
-        model._warn_of_divergence(history(2.1 * tiny))
+        model._warn_of_divergence(history(2.1 * tiny), game)
 
 
 def test_empty_clusters_are_told_and_come_last():
@@ -636,40 +639,40 @@ def test_every_parameter_of_the_method_reaches_it(blobs):
     )
 
 
+OURS = {
+    "adversarial_loss": "nonsaturating",
+    "classification_weight": 1.0,
+    "noise_dim": 16,
+    "critic_steps": 1,
+    "classifier_steps": 1,
+    "batch_size": 64,
+    "hidden_dims": (256, 256),
+}
+PAPERS = {
+    "adversarial_loss": "wasserstein",
+    "classification_weight": 10.0,
+    "noise_dim": 16,
+    "critic_steps": 5,
+    "classifier_steps": 4,
+    "batch_size": 128,
+    "hidden_dims": (128, 128, 128),
+}
+
+
 @pytest.mark.parametrize(
-    ("n_clusters", "given", "epochs"),
+    ("n_clusters", "init", "given", "epochs"),
     [
-        (
-            5,
-            {
-                "adversarial_loss": "nonsaturating",
-                "classification_weight": 1.0,
-                "noise_dim": 16,
-                "critic_steps": 1,
-                "classifier_steps": 1,
-                "batch_size": 64,
-                "hidden_dims": (256, 256),
-            },
-            1250,
-        ),
-        (
-            6,
-            {
-                "adversarial_loss": "wasserstein",
-                "classification_weight": 10.0,
-                "noise_dim": 2,
-                "critic_steps": 5,
-                "classifier_steps": 4,
-                "batch_size": 128,
-                "hidden_dims": (128, 128, 128),
-            },
-            200,
-        ),
+        (5, "random", OURS, 1250),
+        (6, "random", PAPERS, 500),
+        (6, "auto", OURS | {"hidden_dims": (128, 128, 128)}, 1250),
     ],
 )
-def test_auto_is_the_papers_way_in_fewer_dimensions_than_clusters(n_clusters, given, epochs, blobs):
+def test_auto_is_the_papers_way_alone_in_fewer_dimensions_than_clusters(
+    n_clusters, init, given, epochs, blobs
+):
     X = blobs[0]  # 5 features
-    auto = dict.fromkeys(given, "auto") | {"hidden_dims": None, "n_clusters": n_clusters}
+    auto = dict.fromkeys(given, "auto") | {"hidden_dims": None}
+    auto |= {"n_clusters": n_clusters, "init": init}
     auto |= {"max_epochs": 5}  # enough for every change below to show
     found = small(**auto).fit(X).transform(X)
     assert np.array_equal(found, small(**auto | given).fit(X).transform(X))
@@ -680,6 +683,14 @@ def test_auto_is_the_papers_way_in_fewer_dimensions_than_clusters(n_clusters, gi
         assert not np.array_equal(found, small(**auto | {name: value}).fit(X).transform(X)), name
     few_steps = {"hidden_dims": (2,), "batch_size": 100, "max_epochs": "auto"}
     assert small(**auto | few_steps).fit(X).n_iter_ == epochs
+
+
+@pytest.mark.parametrize(
+    ("n_features", "n_clusters", "noise_dim"), [(2, 3, 2), (1, 3, 2), (3, 4, 16), (2, 2, 16)]
+)
+def test_there_is_less_noise_in_the_plane(n_features, n_clusters, noise_dim, blobs):
+    model = small(n_clusters=n_clusters, noise_dim="auto", max_epochs=1)
+    assert model.fit(blobs[0][:, :n_features]).module_.noise_dim == noise_dim
 
 
 @pytest.mark.parametrize("adversarial_loss", ["wasserstein", "nonsaturating"])
