@@ -197,9 +197,9 @@ GANS = {
 def few_dimensions(input_shape: tuple[int, ...], n_clusters: int) -> bool:
     """Whether samples have fewer numbers than there are clusters.
 
-    There, what helps to find classes of many features was seen to cost accuracy: a critic held to
-    no slope at the data, a normalised generator, wide networks of few layers, single steps of
-    critic and classifier.
+    There, without a start, what helps to find classes of many features was seen to cost accuracy:
+    a critic held to no slope at the data, a normalised generator, wide networks of few layers,
+    single steps of critic and classifier.
 
     Parameters
     ----------
