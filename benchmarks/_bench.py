@@ -98,13 +98,28 @@ class Bench:
             lines += [f"## {experiment}, n = {n}", ""]
             lines += _scores_table(rows)
             if strangers := [r for r in rows if "auroc" in r]:
-                lines += _strangers_table(strangers)
+                lines += _column_table(
+                    strangers,
+                    "auroc",
+                    "Area under the curve of `score_samples`, test digits against radiology "
+                    "images:",
+                    "AUROC",
+                    4,
+                )
             if shifted := [r for r in rows if "shifted" in r]:
                 lines += _shift_table(shifted)
             if watched := [r for r in rows if "course" in r]:
                 lines += _course_table(watched)
             if generated := [r for r in rows if "energy" in r]:
-                lines += _generated_table(generated)
+                lines += _column_table(
+                    generated,
+                    "energy",
+                    "Energy distance between the samples that are generated for a cluster and its "
+                    "own, as a share of the mean distance between two of the latter; the median "
+                    "cluster:",
+                    "distance",
+                    3,
+                )
         write_table(self.name, lines, records)
 
 
@@ -136,13 +151,12 @@ def _scores_table(rows) -> list[str]:
     return [*lines, ""]
 
 
-def _strangers_table(rows) -> list[str]:
-    lines = ["Area under the curve of `score_samples`, test digits against radiology images:", ""]
-    lines += ["| method | AUROC |", "| --- | ---: |"]
+def _column_table(rows, key, title, heading, digits) -> list[str]:
+    """One figure of each method."""
+    lines = [title, "", f"| method | {heading} |", "| --- | ---: |"]
     for method in dict.fromkeys(r["method"] for r in rows):
-        lines += [
-            f"| {method} | {spread([r['auroc'] for r in rows if r['method'] == method], 4)} |"
-        ]
+        found = spread([r[key] for r in rows if r["method"] == method], digits)
+        lines += [f"| {method} | {found} |"]
     return [*lines, ""]
 
 
@@ -174,21 +188,6 @@ def _course_table(rows) -> list[str]:
         "",
         f"At the end, means over batches of 100, as the authors' script has it: {within}.",
     ]
-    return [*lines, ""]
-
-
-def _generated_table(rows) -> list[str]:
-    lines = [
-        "Energy distance between the samples that are generated for a cluster and its own, as a "
-        "share of the mean distance between two of the latter; the median cluster:",
-        "",
-        "| method | distance |",
-        "| --- | ---: |",
-    ]
-    for method in dict.fromkeys(r["method"] for r in rows):
-        lines += [
-            f"| {method} | {spread([r['energy'] for r in rows if r['method'] == method], 3)} |"
-        ]
     return [*lines, ""]
 
 

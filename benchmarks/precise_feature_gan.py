@@ -219,33 +219,27 @@ def energy(estimator, X):
     return float(np.median(shares))
 
 
+def measure_generated(experiment, method, seed, X, y, **params):
+    """What is found, and how near to it what is generated is."""
+    estimator = gan(seed, int(y.max()) + 1, **params)
+    BENCH.measure(experiment, method, estimator, seed, X, y, energy=lambda: energy(estimator, X))
+
+
 STEPS = (500, 1_000, 2_000, 8_000)
 
 
 def steps(seeds):
     """From a start: what is found and what is generated, by the generator's steps."""
-    sets = {
-        "iris": (scale(load_iris().data), load_iris().target),
-        "wine": (scale(load_wine().data), load_wine().target),
-        "breast cancer": (scale(load_breast_cancer().data), load_breast_cancer().target),
-        "digits": load_digits(return_X_y=True),
-        "digits, images": digit_images(),
-    }
+    tables = {"iris": load_iris, "wine": load_wine, "breast cancer": load_breast_cancer}
+    sets = {name: (scale(load().data), load().target) for name, load in tables.items()}
+    sets |= {"digits": load_digits(return_X_y=True), "digits, images": digit_images()}
     for seed in seeds:
         for name, (X, y) in sets.items():
+            per_epoch = len(X) / OUR_GAME.batch_size
             for n in STEPS:
-                per_epoch = len(X) / OUR_GAME.batch_size
                 epochs = round(n / (1 - SETTLING) / per_epoch)
-                estimator = gan(seed, int(y.max()) + 1, max_epochs=epochs)
-                BENCH.measure(
-                    f"steps from a start, {name}",
-                    f"{n:,} steps",
-                    estimator,
-                    seed,
-                    X,
-                    y,
-                    energy=lambda estimator=estimator, X=X: energy(estimator, X),
-                )
+                experiment, method = f"steps from a start, {name}", f"{n:,} steps"
+                measure_generated(experiment, method, seed, X, y, max_epochs=epochs)
 
 
 def few_dimensions(seeds):
@@ -263,17 +257,9 @@ def few_dimensions(seeds):
             per_epoch = math.ceil(len(X) / (PAPERS_GAME.critic_steps * PAPERS_GAME.batch_size))
             papers = PAPERS_GAME._asdict() | {"augment": None, "noise_dim": 2}
             papers["max_epochs"] = round(papers.pop("steps") / per_epoch)
-            for method, params in (("default", {}), ("the paper's game", papers)):
-                estimator = gan(seed, int(y.max()) + 1, **params)
-                BENCH.measure(
-                    f"few dimensions, {name}",
-                    method,
-                    estimator,
-                    seed,
-                    X,
-                    y,
-                    energy=lambda estimator=estimator, X=X: energy(estimator, X),
-                )
+            experiment = f"few dimensions, {name}"
+            measure_generated(experiment, "default", seed, X, y)
+            measure_generated(experiment, "the paper's game", seed, X, y, **papers)
 
 
 def longer(seeds):

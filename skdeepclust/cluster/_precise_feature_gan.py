@@ -85,7 +85,7 @@ OUR_GAME = Game(
 )
 # The most passes over the data that these steps may take.
 MOST_EPOCHS = 1_000
-# Normal numbers beside the cluster, and where at most so many features are fewer than clusters.
+# Normal numbers beside the cluster: so many, but two for up to two features and more clusters.
 NOISE_DIM, PLANE = 16, 2
 # The most steps where there is a start: for vectors the clusters are those of twice as many, and
 # what is generated comes about as near. Images that are generated are worse in fewer.
