@@ -21,10 +21,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import minmax_scale
 from torch import nn
 
+from skdeepclust.networks._autoencoders import default_dims
+
 from ._record import device
 
-# StatDEC's network.
-WIDTHS, LATENT = (500, 500, 1000), 10
+# The width of StatDEC's embedding.
+LATENT = 10
 # How long peers train: steps, and the epochs they may make. StatDEC's dense layers have half as
 # many before the joint training, and fewer epochs on large data.
 PRETRAINING, TRAINING = (2000, 15, 100), (600, 10, 40)
@@ -88,6 +90,11 @@ class _ShareHDBSCAN(HDBSCAN):
         return super().fit_predict(X)
 
 
+def layers(X):
+    """Widths of the layers of StatDEC's network for rows, from the data to the embedding."""
+    return X.shape[1], *default_dims(X.shape[1:]), LATENT
+
+
 def batch(n):
     return min(256, max(32, 2 ** int(math.log2(max(1, n / 25)))))
 
@@ -107,7 +114,7 @@ class AutoencoderMixture:
     def fit_predict(self, X):
         torch.manual_seed(self.seed)
         X = torch.from_numpy(np.ascontiguousarray(X, np.float32)).to(device())
-        widths = (X.shape[1], *WIDTHS, LATENT)
+        widths = layers(X)
         encoder, decoder = (dense(each).to(device()) for each in (widths, widths[::-1]))
         adam = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
         for _ in range(epochs(PRETRAINING, len(X))):
@@ -151,7 +158,7 @@ class ClustPy:
             pretrain_epochs=before,
             clustering_epochs=joint,
             **rates,
-            neural_network=(network, {"layers": [X.shape[1], *WIDTHS, LATENT]}),
+            neural_network=(network, {"layers": list(layers(X))}),
             embedding_size=LATENT,
             device=device(),
             random_state=self.seed,

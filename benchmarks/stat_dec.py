@@ -1,6 +1,6 @@
 """StatDEC's benchmarks.
 
-``python -m benchmarks.stat_dec digits | networks | start | mnist | shift | long_tailed |
+``python -m benchmarks.stat_dec digits | networks | widths | start | mnist | shift | long_tailed |
 targets | table``
 
 MNIST comes from :func:`skdeepclust.datasets.fetch_mnist`: a local ``mnist.npz`` in the folder that
@@ -16,13 +16,16 @@ import scipy.ndimage
 from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
 from sklearn.preprocessing import scale
 
-from skdeepclust import StatDEC
+from skdeepclust import DVC, StatDEC
 from skdeepclust.datasets import fetch_mnist, make_imbalanced
+from skdeepclust.networks._autoencoders import NARROW_DIMS, WIDE_DIMS
 
+from . import recipes
 from ._bench import Bench
 from ._data import digit_images, flat, subset
 from ._peers import kmeans, pca_mixture
 from ._record import scores
+from .peers import DATA
 
 BENCH = Bench("stat_dec", "StatDEC")
 
@@ -193,11 +196,28 @@ def networks(seeds):
                 BENCH.measure(data, name, stat_dec(seed, **params), seed, images, labels)
 
 
+def widths(seeds):
+    """Tables by dense layers of the widths for few features and of those for many; and some with
+    up to 64 columns, which get the latter."""
+    real = {name: data.load for name, data in DATA.items() if "×" in name and "emb" not in name}
+    for seed in seeds:
+        for data, load in (real | recipes.OTHER_KINDS).items():
+            X, y = load(seed)
+            if X.shape[1] > 64:
+                continue
+            for Estimator in (StatDEC, DVC):
+                for width, dims in (("narrow", NARROW_DIMS), ("wide", WIDE_DIMS)):
+                    estimator = Estimator(int(y.max()) + 1, hidden_dims=dims, random_state=seed)
+                    method = f"{Estimator.__name__}, {width}"
+                    BENCH.measure(f"widths, {data}", method, estimator, seed, X, y)
+
+
 if __name__ == "__main__":
     BENCH.main(
         {
             "digits": (digits, 5),
             "networks": (networks, 3),
+            "widths": (widths, 3),
             "start": (start, 5),
             "mnist": (mnist, 3),
             "shift": (shift, 1),

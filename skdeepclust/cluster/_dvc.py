@@ -203,7 +203,8 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
         of the samples for likelihood="bernoulli", else standardised samples.
     hidden_dims : sequence of int or None, default=None
         Channels of the convolutions, widths of the hidden layers of "mlp"; the decoder has them in
-        reverse. None is (16, 32, 64, 128) and (500, 500, 1000). Not used by a factory.
+        reverse. None is (16, 32, 64, 128) and (500, 500, 1000), or (128, 128, 256) for fewer than
+        32 features. Not used by a factory.
     latent_dim : int, default=10
         Width of the embedding.
     input_shape : (int, int, int) or None, default=None

@@ -148,8 +148,8 @@ class StatDEC(SelfTrainingClusterer):
         ``decode_output(h)`` and ``hidden_features``, the width of h.
     hidden_dims : sequence of int or None, default=None
         Widths of the hidden layers of "mlp" and "auto", channels of the convolutions of the others;
-        the decoder has them in reverse. None is (500, 500, 1000) and (16, 32, 64, 128). Not used by
-        a factory.
+        the decoder has them in reverse. None is (500, 500, 1000), for fewer than 32 features
+        (128, 128, 256), and (16, 32, 64, 128). Not used by a factory.
     latent_dim : int, default=10
         Width of the embedding.
     input_shape : (int, int, int) or None, default=None
