@@ -325,8 +325,9 @@ def test_columns_that_are_amiss_are_named(Estimator, frame):
     amiss["none"] = ([None, 1] * 20, r"columns \['none'\] of X have NaN")
     if frame is pd.DataFrame:
         amiss["nullable"] = (pd.array([None, 1] * 20, "Int64"), r"\['nullable'\] of X have NaN")
-        # The other has numbers of days for dates.
-        amiss["when"] = (np.arange(40).astype("M8[s]"), r"columns \['when'\] of X are no numbers")
+    for name, dtype in (("when", "M8[us]"), ("long", "m8[us]")):
+        values = np.arange(40).astype(dtype)
+        amiss[name] = (values, rf"columns \['{name}'\] of X are no numbers")
     model = small(Estimator, max_epochs=1).fit(frame({**good, "c": numbers[:, 0]}))
     for name, (values, message) in amiss.items():
         X = frame({**good, name: values})

@@ -53,6 +53,7 @@ from ..training import (
 from ._checkpoint import Checkpoint, CheckpointFile, Progress
 from ._checks import (
     faulty_columns,
+    holds_times,
     is_frame,
     require_callbacks,
     require_samples,
@@ -439,6 +440,8 @@ class BaseDeepClusterer(
                 f"X holds images of shape {image_shape}; {type(self).__name__} was fitted on "
                 f"{self._image_shape or self._sample_shape}"
             )
+        if is_frame(X) and holds_times(X):
+            raise ValueError(faulty_columns(X))
         try:
             with warning_filters:
                 array = validate_data(self, X, reset=reset, dtype=FLOAT_OR_BYTE, order="C")

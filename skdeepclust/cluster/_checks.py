@@ -112,6 +112,12 @@ def is_frame(X) -> bool:
     return all(hasattr(X, name) for name in ("__len__", "dtypes", "columns"))
 
 
+def holds_times(table) -> bool:
+    """Whether a table of polars has dates, times or durations, which it gives as numbers of days or
+    of microseconds; pandas gives what is refused as no number."""
+    return any(hasattr(dtype, "is_temporal") and dtype.is_temporal() for dtype in table.dtypes)
+
+
 def faulty_columns(table) -> str | None:
     """What to say of columns that are no numbers, or else of those with gaps; None without any."""
     words, gaps = [], []

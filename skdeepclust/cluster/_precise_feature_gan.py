@@ -638,6 +638,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         steps, most = (round(n / share) for n in (wanted, MOST_EPOCHS))
         epochs = resolve_epochs(self.max_epochs, run, steps=steps, at_least=1, at_most=most)
         n_steps = epochs * steps_per_epoch(run)
+        self._require_weight(n_steps)
         played = math.ceil(share * n_steps)
         optimizers = {
             name: adam(network.parameters(), self.lr, betas=BETAS)
@@ -685,6 +686,18 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
             )
         )
         self._warn_of_divergence(net.history, game)
+
+    def _require_weight(self, n_steps: int) -> None:
+        """Refuse a classification weight that grows beyond what float32 holds."""
+        if self.growth_interval is None:
+            return
+        growths = n_steps // self.growth_interval
+        if growths * math.log(self.weight_growth) > math.log(torch.finfo(torch.float32).max):
+            raise ValueError(
+                f"weight_growth={self.weight_growth} and growth_interval={self.growth_interval} "
+                f"multiply classification_weight {growths:,} times within the {n_steps:,} steps of "
+                "the training, which float32 does not hold; use a longer growth_interval, or None"
+            )
 
     def _copies(self, run: Run) -> str | Callable | None:
         """``augment``, resolved."""

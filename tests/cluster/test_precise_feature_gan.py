@@ -334,6 +334,15 @@ def test_weight_grows_by_a_staircase(blobs):
     assert set(small(max_epochs=5).fit(blobs[0]).history_[:, "classification_weight"]) == {1.0}
 
 
+def test_a_weight_that_grows_beyond_float32_is_refused(blobs):
+    grows = {"max_epochs": 7, "growth_interval": 1}  # seven times
+    most = 3.4e38 ** (1 / 7)
+    with pytest.raises(ValueError, match=r"growth_interval=1 multiply .* 7 times within the 7 st"):
+        small(**grows, weight_growth=1.01 * most).fit(blobs[0])
+    model = small(**grows, weight_growth=0.9 * most, classification_weight=0.0).fit(blobs[0])
+    assert np.isfinite(model.history_[:, "train_loss"]).all()
+
+
 def test_a_given_prior_is_what_numbers_are_drawn_by(blobs):
     model = small(cluster_prior=(6, 3, 1)).fit(blobs[0])
     shares = np.sort(np.bincount(model.sample(5000)[1], minlength=3) / 5000)
