@@ -125,7 +125,8 @@ class AutoencoderMixture:
                 adam.step()
         with torch.inference_mode():
             Z = torch.cat([encoder(part) for part in X.split(4096)]).cpu().numpy()
-        return mixture(self.n_clusters, self.seed).fit_predict(Z)
+        # In float32 some covariances of so few samples as glass has are singular.
+        return mixture(self.n_clusters, self.seed).fit_predict(Z.astype(np.float64))
 
 
 def dense(widths):

@@ -279,8 +279,7 @@ def table() -> None:
         "CIFAR-10's training images; each vector is scaled to length 1.",
         "- Fruit, ALOI, stick figures and coloured letters come with ClustPy; their classes are "
         "all combinations of their labels. From penguins on, tables come from packages of R.",
-        "- Where runs are missing (ALOI, tissues), scikit-learn's GaussianMixture ended with an "
-        "error.",
+        "- Where runs are missing (PCA + GaussianMixture on ALOI), it ended with an error.",
         "",
     ]
     for name in DATA:

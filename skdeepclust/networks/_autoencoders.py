@@ -19,8 +19,8 @@ from ._convolutional import CNNAutoencoder, DVCAutoencoder, UNetAutoencoder
 from ._factories import NetworkFactory, call_factory, evaluating, require_images, require_shape
 from ._layers import dense
 
-# Widths of Xie et al. (2016), and for few features a quarter of them, which finds as much there in
-# a sixth of the time.
+# The paper's widths, and for few features a quarter of them, which finds as much there in a fifth
+# of the time.
 WIDE_DIMS, NARROW_DIMS = (500, 500, 1000), (128, 128, 256)
 # From so many features on they are wide.
 MANY_FEATURES = 32
