@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import minmax_scale
 from torch import nn
 
-from skdeepclust.networks._autoencoders import default_dims
+from skdeepclust.cluster._self_training import dense_dims
 
 from ._record import device
 
@@ -92,7 +92,7 @@ class _ShareHDBSCAN(HDBSCAN):
 
 def layers(X):
     """Widths of the layers of StatDEC's network for rows, from the data to the embedding."""
-    return X.shape[1], *default_dims(X.shape[1:]), LATENT
+    return X.shape[1], *dense_dims(*X.shape), LATENT
 
 
 def batch(n):

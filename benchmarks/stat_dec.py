@@ -13,19 +13,26 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.ndimage
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
+from sklearn.datasets import (
+    load_breast_cancer,
+    load_digits,
+    load_iris,
+    load_wine,
+    make_classification,
+)
 from sklearn.preprocessing import scale
 
 from skdeepclust import DVC, StatDEC
+from skdeepclust.cluster._self_training import NARROW_DIMS
 from skdeepclust.datasets import fetch_mnist, make_imbalanced
-from skdeepclust.networks._autoencoders import NARROW_DIMS, WIDE_DIMS
+from skdeepclust.networks import MLPAutoencoder
 
 from . import recipes
 from ._bench import Bench
 from ._data import digit_images, flat, subset
 from ._peers import kmeans, pca_mixture
 from ._record import scores
-from .peers import DATA
+from .peers import DATA, scaled
 
 BENCH = Bench("stat_dec", "StatDEC")
 
@@ -196,17 +203,29 @@ def networks(seeds):
                 BENCH.measure(data, name, stat_dec(seed, **params), seed, images, labels)
 
 
+# Of dense layers, for few features of few samples and for others.
+WIDTHS = {"narrow": NARROW_DIMS, "wide": MLPAutoencoder.DEFAULT_DIMS}
+
+
+def of_classification(n):
+    """Eight classes in ten of 20 columns, five of which are noise."""
+    made = {"n_informative": 10, "n_redundant": 5, "n_classes": 8, "n_clusters_per_class": 1}
+    return lambda seed: scaled(
+        *make_classification(n, 20, **made, class_sep=2.0, random_state=seed)
+    )
+
+
 def widths(seeds):
-    """Tables by dense layers of the widths for few features and of those for many; and some with
-    up to 64 columns, which get the latter."""
+    """Tables of up to 64 columns, and ever more rows of one kind, by both."""
     real = {name: data.load for name, data in DATA.items() if "×" in name and "emb" not in name}
+    rows = {f"classification, {n:,}": of_classification(n) for n in (2_000, 5_000, 10_000)}
     for seed in seeds:
-        for data, load in (real | recipes.OTHER_KINDS).items():
+        for data, load in (real | recipes.OTHER_KINDS | rows).items():
             X, y = load(seed)
             if X.shape[1] > 64:
                 continue
             for Estimator in (StatDEC, DVC):
-                for width, dims in (("narrow", NARROW_DIMS), ("wide", WIDE_DIMS)):
+                for width, dims in WIDTHS.items():
                     estimator = Estimator(int(y.max()) + 1, hidden_dims=dims, random_state=seed)
                     method = f"{Estimator.__name__}, {width}"
                     BENCH.measure(f"widths, {data}", method, estimator, seed, X, y)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._sklearn_compat import Interval, StrOptions
-from ..networks import make_autoencoder, suits_convolutions
+from ..networks import suits_convolutions
 from ..objectives import (
     bernoulli_log_likelihood,
     gaussian_kl,
@@ -204,7 +204,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
     hidden_dims : sequence of int or None, default=None
         Channels of the convolutions, widths of the hidden layers of "mlp"; the decoder has them in
         reverse. None is (16, 32, 64, 128) and (500, 500, 1000), or (128, 128, 256) for fewer than
-        32 features. Not used by a factory.
+        32 features of fewer than 2,500 samples. Not used by a factory.
     latent_dim : int, default=10
         Width of the embedding.
     input_shape : (int, int, int) or None, default=None
@@ -434,9 +434,7 @@ class DVC(SamplingMixin, SelfTrainingClusterer):
     # ------------------------------------------------------------------ the method
 
     def _build_module(self, run: Run) -> DVCModule:
-        autoencoder = make_autoencoder(
-            self._network(), self.input_shape_, self.latent_dim, self.hidden_dims, variational=True
-        )
+        autoencoder = self._make_autoencoder(run, self._network(), variational=True)
         return DVCModule(
             self._resolve_likelihood(run.rows),
             self.prior_weight,

@@ -17,7 +17,7 @@ from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 
 from .._sklearn_compat import HasMethods, Interval, StrOptions, warning_filters
-from ..networks import LatentMap, Standardize
+from ..networks import LatentMap, MLPAutoencoder, Standardize, make_autoencoder
 from ..objectives import (
     assignment_kl,
     gaussian_kl,
@@ -41,6 +41,10 @@ PRETRAINING = {"steps": 1000, "at_least": 10, "at_most": 100}
 JOINT_TRAINING = {"steps": 600, "at_least": 4, "at_most": 40}
 # For clusters of which the embedding knows nothing yet: with 600 steps DVC had half of what it has.
 KEPT_TRAINING = {"steps": 1800, "at_least": 12, "at_most": 120}
+
+# Widths of dense layers for so few features and samples, a quarter of the paper's: they find as
+# much in a fifth of the time. On some tables of 5,000 rows and more they lose a point or two.
+NARROW_DIMS, FEW_FEATURES, FEW_SAMPLES = (128, 128, 256), 32, 2_500
 
 # Mean squares of residuals below this share of those of the embeddings are rounding of float32.
 ROUNDING = 1e-12
@@ -133,6 +137,12 @@ class SelfTrainingModule(ClusteringModule):
         self.centers.copy_(self.centers[order])
 
 
+def dense_dims(n_samples: int, n_features: int) -> tuple[int, ...]:
+    """Widths of the hidden layers of "mlp" by default."""
+    few = n_features < FEW_FEATURES and n_samples < FEW_SAMPLES
+    return NARROW_DIMS if few else MLPAutoencoder.DEFAULT_DIMS
+
+
 def parts(z: Tensor) -> tuple[Tensor, ...]:
     """Rows in parts: distances to all centres take n_clusters times their memory."""
     return z.split(INFERENCE_BATCH)
@@ -162,6 +172,16 @@ class SelfTrainingClusterer(ReconstructionMixin, BaseDeepClusterer):
     def _schedules(self, n: int) -> tuple[dict, dict]:
         """What "auto" stands for in pretraining and in the joint training, for n samples."""
         return PRETRAINING, JOINT_TRAINING
+
+    def _make_autoencoder(
+        self, run: Run, network: str | Callable, *, variational: bool
+    ) -> nn.Module:
+        dims = self.hidden_dims
+        if dims is None and network == "mlp":
+            dims = dense_dims(run.n_samples, math.prod(self.input_shape_))
+        return make_autoencoder(
+            network, self.input_shape_, self.latent_dim, dims, variational=variational
+        )
 
     def _train(self, run: Run) -> None:
         if len(run.rows) < 2 and any(isinstance(m, nn.BatchNorm2d) for m in run.module.modules()):

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .._sklearn_compat import StrOptions
-from ..networks import StatisticsPooling, evaluating, make_autoencoder, suits_convolutions
+from ..networks import StatisticsPooling, evaluating, suits_convolutions
 from ..objectives import gaussian_log_likelihood
 from ..training import Rows, computes_in_bfloat16, inference_parts
 from ._phases import standardize_rows
@@ -149,7 +149,7 @@ class StatDEC(SelfTrainingClusterer):
     hidden_dims : sequence of int or None, default=None
         Widths of the hidden layers of "mlp" and "auto", channels of the convolutions of the others;
         the decoder has them in reverse. None is (500, 500, 1000), for fewer than 32 features
-        (128, 128, 256), and (16, 32, 64, 128). Not used by a factory.
+        of fewer than 2,500 samples (128, 128, 256), and (16, 32, 64, 128). Not used by a factory.
     latent_dim : int, default=10
         Width of the embedding.
     input_shape : (int, int, int) or None, default=None
@@ -409,13 +409,7 @@ class StatDEC(SelfTrainingClusterer):
 
     def _build_module(self, run: Run) -> StatDECModule:
         network = self._network(run.n_samples)
-        autoencoder = make_autoencoder(
-            network,
-            self.input_shape_,
-            self.latent_dim,
-            self.hidden_dims,
-            variational=self.variational,
-        )
+        autoencoder = self._make_autoencoder(run, network, variational=self.variational)
         pooling = None
         if self.statistics_pooling:
             width = getattr(autoencoder, "hidden_features", None)

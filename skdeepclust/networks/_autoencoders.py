@@ -19,46 +19,33 @@ from ._convolutional import CNNAutoencoder, DVCAutoencoder, UNetAutoencoder
 from ._factories import NetworkFactory, call_factory, evaluating, require_images, require_shape
 from ._layers import dense
 
-# The paper's widths, and for few features a quarter of them, which finds as much there in a fifth
-# of the time.
-WIDE_DIMS, NARROW_DIMS = (500, 500, 1000), (128, 128, 256)
-# From so many features on they are wide.
-MANY_FEATURES = 32
-
-
-def default_dims(input_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Widths of hidden layers for samples of this shape."""
-    return WIDE_DIMS if math.prod(input_shape) >= MANY_FEATURES else NARROW_DIMS
-
 
 class MLPAutoencoder(nn.Module):
-    """Dense encoder and mirrored decoder, d-500-500-1000-latent by default, narrower for few
-    features.
+    """Dense encoder and mirrored decoder, d-500-500-1000-latent by default.
 
     Parameters
     ----------
     input_shape : tuple of int
         Shape of one sample; it is flattened.
     latent_dim : int
-    hidden_dims : sequence of int or None, default=None
-        Widths of the encoder's hidden layers; the decoder has them in reverse. None is
-        (500, 500, 1000), and (128, 128, 256) for fewer than 32 features.
+    hidden_dims : sequence of int, default=(500, 500, 1000)
+        Widths of the encoder's hidden layers; the decoder has them in reverse.
     moments : int, default=1
         How many numbers ``encode`` gives for each latent dimension.
     """
+
+    DEFAULT_DIMS = (500, 500, 1000)
 
     def __init__(
         self,
         input_shape: tuple[int, ...],
         latent_dim: int,
-        hidden_dims: Sequence[int] | None = None,
+        hidden_dims: Sequence[int] = DEFAULT_DIMS,
         moments: int = 1,
     ):
         super().__init__()
         self.input_shape = tuple(input_shape)
         n_features = math.prod(self.input_shape)
-        if hidden_dims is None:
-            hidden_dims = default_dims(self.input_shape)
         widths = [n_features, *hidden_dims, latent_dim]
         self.encoder = dense((*widths[:-1], moments * latent_dim))
         # The statistics are taken at the decoder's second hidden layer, the last one if it has one.
@@ -136,8 +123,9 @@ def make_autoencoder(
             )
         if network != "mlp":
             require_images(f"network={network!r}", input_shape)
-        dims = {} if hidden_dims is None else {"hidden_dims": hidden_dims}
-        return AUTOENCODERS[network](input_shape, latent_dim, moments=moments, **dims)
+        Autoencoder = AUTOENCODERS[network]
+        dims = Autoencoder.DEFAULT_DIMS if hidden_dims is None else hidden_dims
+        return Autoencoder(input_shape, latent_dim, dims, moments)
     module = call_factory(network, input_shape, latent_dim)
     missing = [name for name in ("encode", "decode") if not callable(getattr(module, name, None))]
     if missing:

@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.mixture import GaussianMixture
 from torch import nn
 
-from skdeepclust import DVC, NeuralMixtureEM, StatDEC
+from skdeepclust import DVC, NeuralMixtureEM, StatDEC, load
 from skdeepclust.cluster import _phases, _stat_dec
 from skdeepclust.exceptions import DeadClusterWarning
 from skdeepclust.networks import CNNAutoencoder, DVCAutoencoder, MLPAutoencoder
@@ -362,6 +362,26 @@ def test_auto_precision(blobs, monkeypatch, capable, least, variational, expecte
     monkeypatch.setattr(_stat_dec, "MANY_SAMPLES", least)
     fitted = small(variational=variational, pretrain_epochs=0, max_epochs=1).fit(blobs[0])
     assert fitted.module_.training_dtype == expected
+
+
+@pytest.mark.parametrize("Estimator", [StatDEC, DVC])
+@pytest.mark.parametrize(
+    ("n", "d", "given", "expected"),
+    [
+        (2_499, 31, None, [128, 128, 256]),
+        (2_500, 31, None, [500, 500, 1000]),
+        (40, 32, None, [500, 500, 1000]),
+        (40, 4, (9, 8), [9, 8]),
+    ],
+)
+def test_widths_of_dense_layers(tmp_path, Estimator, n, d, given, expected):
+    X = np.random.RandomState(0).randn(n, d).astype(np.float32)
+    short = {"init": "kmeans", "batch_size": 512, "pretrain_epochs": 1, "max_epochs": 1}
+    model = Estimator(3, hidden_dims=given, random_state=0, **short).fit(X)
+    model.save(tmp_path / "model.safetensors")
+    for fitted in (model, load(tmp_path / "model.safetensors")):
+        layers = [m for m in fitted.module_.autoencoder.encoder if isinstance(m, nn.Linear)]
+        assert [layer.out_features for layer in layers[:-1]] == expected
 
 
 @pytest.mark.parametrize(
