@@ -42,7 +42,7 @@ docs: $(STAMP)  ## guide, API and gallery as HTML in docs/_build/html; every war
 linkcheck: docs  ## whether the links that lead out of the docs still do; needs a network
 	$(BIN)/python -m sphinx -q -D plot_gallery=0 -b linkcheck docs docs/_build/linkcheck
 
-bench: $(STAMP)  ## our estimators and their peers on small data, measured here in some ten minutes
+bench: $(STAMP)  ## our estimators and their peers on small data, measured here in five to ten minutes
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	$(BIN)/python -m benchmarks
 
