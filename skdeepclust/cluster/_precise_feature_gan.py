@@ -691,7 +691,7 @@ class PreciseFeatureGAN(SamplingMixin, BaseDeepClusterer):
         """Refuse a classification weight that grows beyond what float32 holds."""
         if self.growth_interval is None:
             return
-        growths = n_steps // self.growth_interval
+        growths = (n_steps - 1) // self.growth_interval
         if growths * math.log(self.weight_growth) > math.log(torch.finfo(torch.float32).max):
             raise ValueError(
                 f"weight_growth={self.weight_growth} and growth_interval={self.growth_interval} "

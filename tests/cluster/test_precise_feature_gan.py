@@ -335,9 +335,9 @@ def test_weight_grows_by_a_staircase(blobs):
 
 
 def test_a_weight_that_grows_beyond_float32_is_refused(blobs):
-    grows = {"max_epochs": 7, "growth_interval": 1}  # seven times
-    most = 3.4e38 ** (1 / 7)
-    with pytest.raises(ValueError, match=r"growth_interval=1 multiply .* 7 times within the 7 st"):
+    grows = {"max_epochs": 7, "growth_interval": 1}  # after each of six steps
+    most = 3.4e38 ** (1 / 6)
+    with pytest.raises(ValueError, match=r"growth_interval=1 multiply .* 6 times within the 7 st"):
         small(**grows, weight_growth=1.01 * most).fit(blobs[0])
     model = small(**grows, weight_growth=0.9 * most, classification_weight=0.0).fit(blobs[0])
     assert np.isfinite(model.history_[:, "train_loss"]).all()
