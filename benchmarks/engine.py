@@ -326,8 +326,8 @@ def table() -> None:
         "takes 263, of a step of some 1,300. An Adam that calls torch's private fused kernel "
         "itself, an embedding without its map and fewer operations in the kernel of the "
         "assignments took an epoch on digits from .77 and .68 of ClustPy's to .59 and .53, and "
-        "fits of small tables to .94 to .97 of their time: too little to depend on what torch "
-        "may change.",
+        "fits of small tables, by wide layers as they had then, to .94 to .97 of their time: too "
+        "little to depend on what torch may change.",
         "- PreciseFeatureGAN with copies settles in its last fifth, without the classifier's "
         "gradient on fakes; the plain loop does not.",
     ]

@@ -217,6 +217,7 @@ def of_classification(n):
 
 def widths(seeds):
     """Tables of up to 64 columns, and ever more rows of one kind, by both."""
+    # Embeddings, of 128 columns, take minutes to make.
     real = {name: data.load for name, data in DATA.items() if "×" in name and "emb" not in name}
     rows = {f"classification, {n:,}": of_classification(n) for n in (2_000, 5_000, 10_000)}
     for seed in seeds:

@@ -13,7 +13,7 @@ import torch
 from skorch.callbacks import Callback
 
 from benchmarks import __main__ as command_line
-from benchmarks import _embeddings, _record, peers
+from benchmarks import _embeddings, _peers, _record, peers
 from benchmarks._data import of_r
 from skdeepclust import StatDEC
 
@@ -67,6 +67,15 @@ def test_where_a_command_keeps_its_runs(tmp_path, monkeypatch, words, folder):
     assert os.environ[_record.RESULTS] == str((expected / folder).resolve())
     assert asked
     assert not {"device", "results", "command"} & asked[0].keys()
+
+
+@pytest.mark.parametrize("shape", [(60, 4), (2_500, 4), (60, 40)])
+def test_peers_have_the_dense_network_and_batch_of_stat_dec(shape):
+    X = np.random.RandomState(0).randn(*shape).astype(np.float32)
+    model = StatDEC(3, init="kmeans", pretrain_epochs=1, max_epochs=1, random_state=0).fit(X)
+    layers = [m for m in model.module_.autoencoder.encoder if isinstance(m, torch.nn.Linear)]
+    assert _peers.layers(X) == (shape[1], *(layer.out_features for layer in layers))
+    assert _peers.batch(len(X)) == model._resolve_batch_size(len(X))
 
 
 @pytest.mark.parametrize(

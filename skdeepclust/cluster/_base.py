@@ -440,8 +440,8 @@ class BaseDeepClusterer(
                 f"X holds images of shape {image_shape}; {type(self).__name__} was fitted on "
                 f"{self._image_shape or self._sample_shape}"
             )
-        if is_frame(X) and holds_times(X):
-            raise ValueError(faulty_columns(X))
+        if is_frame(X) and holds_times(X) and (why := faulty_columns(X)):
+            raise ValueError(why)
         try:
             with warning_filters:
                 array = validate_data(self, X, reset=reset, dtype=FLOAT_OR_BYTE, order="C")
